@@ -1,0 +1,295 @@
+"""The values that one step hands to the next. All are frozen; a step returns new ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+Overflow = Literal["compress", "cut", "split", "reject"]
+Lane = Literal["live", "backfill"]
+
+
+class State(StrEnum):
+    """Where a job stands. `pipeline.ledger.states` says which moves are legal."""
+
+    RECEIVED = "RECEIVED"
+    PREPARING = "PREPARING"
+    HOSTED = "HOSTED"
+    SENDING = "SENDING"
+    UNCONFIRMED = "UNCONFIRMED"
+    SENT = "SENT"
+    DELIVERED = "DELIVERED"
+    HELD = "HELD"
+    REJECTED = "REJECTED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    ERASED = "ERASED"
+
+
+class Action(StrEnum):
+    """What the audio step does with a recording."""
+
+    PASS_THROUGH = "pass-through"
+    REMUX = "remux"
+    TRANSCODE = "transcode"
+    REJECT = "reject"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AudioSettings:
+    """What the audio step may do. max_bytes: the memo stays under it. bitrates in kb/s (k = 1000)."""
+
+    max_bytes: int = 10_000_000
+    overflow: Overflow = "compress"
+    bitrate_kbps: float = 64
+    min_bitrate_kbps: float = 24
+    ffmpeg: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AudioStream:
+    """One audio stream of a recording. codec: ffmpeg's name, e.g. `aac`. profile: e.g. `LC`."""
+
+    index: int
+    codec: str
+    profile: str | None
+    sample_rate_hz: int
+    channels: int
+    layout: str
+    bitrate_kbps: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Probe:
+    """The measured facts of a recording. container: our name (`m4a`, `mp3`, `aac`, `caf`, `wav`, `aiff`, `amr`, `ogg`,
+    `webm`, `flac`, `mov`…). duration_s: what its headers or its decoding say; None where neither does.
+    moov_first: None where the container has no moov. truncated: less is there than the headers promise."""
+
+    path: Path
+    size_bytes: int
+    container: str | None
+    demuxer: str | None
+    duration_s: float | None
+    audio: tuple[AudioStream, ...] = ()
+    has_video: bool = False
+    has_other_streams: bool = False
+    has_tags: bool = False
+    moov_first: bool | None = None
+    encrypted: bool = False
+    truncated: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What will be done and why. reason: one sentence. code: the reject code, or a short name of the reason.
+    keep_s: seconds from the start that are kept; None keeps all."""
+
+    action: Action
+    reason: str
+    code: str
+    accepted_as: str | None = None
+    extension: str | None = None
+    mime_type: str | None = None
+    bitrate_kbps: float | None = None
+    sample_rate_hz: int | None = None
+    cutoff_hz: int | None = None
+    keep_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Memo:
+    """A file made from a recording, proven. path: where it lies now. bitrate_kbps: the average of the whole file.
+    trimmed: sound at the end was left out; source_duration_s: how long the recording was."""
+
+    action: Action
+    path: Path
+    size_bytes: int
+    duration_s: float
+    bitrate_kbps: float
+    mime_type: str
+    extension: str
+    sha256: str
+    reason: str
+    trimmed: bool = False
+    source_duration_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredRecording:
+    """Where the workers read a recording from. uri: `file:///…` or `s3://bucket/key`; version: S3 version id or, as
+    `etag:…`, the ETag it must still have. sha256 is None for an object that was not read yet."""
+
+    uri: str
+    name: str
+    size_bytes: int
+    sha256: str | None = None
+    version: str | None = None
+    mtime: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """A wish to send one recording to one chat. identity: what makes two requests the same job, as
+    `pipeline.hosting.names` builds it. fingerprint: hash of the input; the same identity with another is an error.
+    not_before: Unix seconds."""
+
+    identity: str
+    fingerprint: str
+    recording: StoredRecording
+    source: str
+    chat_id: str | None
+    key: str | None = None
+    lane: Lane = "live"
+    overflow: Overflow | None = None
+    not_before: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hosted:
+    """Where a memo lives. object_key: `m/<name>.<ext>`; file_name: its last part, unique to this send."""
+
+    object_key: str
+    file_name: str
+    url: str
+    mime_type: str
+    size_bytes: int
+    duration_s: float
+    bitrate_kbps: float
+    sha256: str
+    action: str
+    trimmed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One recording going to one chat, as the ledger has it. Times are Unix seconds (UTC).
+
+    rev: +1 with every move; a move names the rev that it read. epoch: +1 with every claim; an older one is fenced.
+    not_before: the requester's wish. retry_at: our own back-off. lease_until: the step in work is alive until then.
+    audio_attempts / send_attempts: counted before the work. looks: complete looks at the message list that found
+    nothing. returns: how often an attempt that was probably not sent went back to HOSTED.
+    """
+
+    seq: int
+    job_id: str
+    key: str | None
+    fingerprint: str
+    state: State
+    rev: int
+    epoch: int
+    chat_id: str | None
+    lane: Lane
+    source: str
+    recording: StoredRecording
+    overflow: Overflow | None
+    not_before: float
+    retry_at: float
+    lease_until: float
+    audio_attempts: int
+    send_attempts: int
+    looks: int
+    returns: int
+    deadline: float
+    next_look_at: float
+    sending_since: float
+    hosted: Hosted | None
+    message_id: str | None
+    attachment_id: str | None
+    trace_id: str | None
+    code: str | None
+    message: str | None
+    created_at: float
+    updated_at: float
+
+    @property
+    def url(self) -> str | None:
+        """The public URL of the memo, once there is one."""
+        return self.hosted.url if self.hosted else None
+
+    @property
+    def attempts(self) -> int:
+        """Attempts at the step that the job is in, or ended in."""
+        return self.send_attempts or self.audio_attempts
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HistoryEntry:
+    """One move of a job. by: which process or person did it."""
+
+    at: float
+    from_state: State | None
+    to_state: State
+    code: str | None
+    message: str | None
+    by: str
+    attempt: int
+
+
+class OutcomeKind(StrEnum):
+    """What the answer to one POST means for the job."""
+
+    ACCEPTED = "accepted"
+    WAIT = "wait"  # provably not sent; try again later
+    REFUSED = "refused"  # provably not sent; never try again
+    PROBABLY_NOT_SENT = "probably-not-sent"
+    UNKNOWN = "unknown"
+
+
+class PauseScope(StrEnum):
+    """Who else waits because of an answer."""
+
+    CHAT = "chat"
+    LINE = "line"
+    ALL = "all"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What one POST came to. wait_s: for WAIT. pause: who else must wait as long."""
+
+    kind: OutcomeKind
+    code: str
+    message: str
+    message_id: str | None = None
+    attachment_id: str | None = None
+    trace_id: str | None = None
+    status: int | None = None
+    wait_s: float = 0.0
+    pause: PauseScope | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ListedMessage:
+    """An own message as Linq lists it. file_names: of its media parts; None where the list shows no parts.
+    status: pending, queued, sent, delivered, received, read or failed. created_at: Unix seconds."""
+
+    message_id: str
+    created_at: float
+    status: str
+    file_names: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MessageList:
+    """All own messages of a chat since a moment. complete: every page was read."""
+
+    messages: tuple[ListedMessage, ...]
+    complete: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StatusReport:
+    """What Linq says became of a message, from a webhook or a poll. status: sent, delivered, read or failed.
+    event_id: None for a poll."""
+
+    status: str
+    message_id: str | None
+    trace_id: str | None = None
+    chat_id: str | None = None
+    event_id: str | None = None
+    code: str | None = None
+    reason: str | None = None
+    occurred_at: float | None = None
+    file_names: tuple[str, ...] = field(default=())

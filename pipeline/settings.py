@@ -1,0 +1,276 @@
+"""Typed settings: from the environment or `.env`, then from the stack that runs in `MEMOLINE_HOME`.
+
+`memoline up` writes what it started to `MEMOLINE_HOME/stack.env`. A part is outside, and so is used and not started,
+when one of its deciding names (`DECIDES`) is set to something else than the running stack's own value. For a part that
+is ours the stack's values win, so a stray `AWS_ACCESS_KEY_ID` of the user cannot spoil the embedded S3.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+
+from pipeline.errors import Misuse
+from pipeline.model import AudioSettings, Overflow
+
+STACK_FILE = "stack.env"
+REAL_LINQ = "https://api.linqapp.com/api/partner"
+
+DECIDES: Mapping[str, tuple[str, ...]] = {
+    "broker": ("MEMOLINE_BROKER_URL",),
+    "ledger": ("MEMOLINE_DATABASE_URL",),
+    "s3": ("AWS_ENDPOINT_URL_S3", "MEMOLINE_BUCKET"),
+    "cdn": ("MEMOLINE_CDN_URL",),
+    "linq": ("LINQ_API_V3_BASE_URL", "LINQ_API_V3_API_KEY"),
+}
+"""Which names decide that a part is outside."""
+
+BELONGS: Mapping[str, tuple[str, ...]] = {
+    "broker": ("MEMOLINE_BROKER_URL",),
+    "ledger": ("MEMOLINE_DATABASE_URL",),
+    "s3": (
+        "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_SQS", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
+        "AWS_REGION", "AWS_DEFAULT_REGION", "MEMOLINE_BUCKET", "MEMOLINE_INBOX_BUCKET", "MEMOLINE_INBOX_QUEUE_URL",
+    ),
+    "cdn": ("MEMOLINE_CDN_URL", "MEMOLINE_CA_BUNDLE"),
+    "linq": ("LINQ_API_V3_BASE_URL", "LINQ_API_V3_API_KEY", "LINQ_WEBHOOK_SECRET", "LINQ_WEBHOOK_SECRET_PREVIOUS"),
+}
+"""Which of the stack's values go with a part; they are dropped when the part is outside."""
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the host of a URL is this machine."""
+    return (urlsplit(url).hostname or "") in _LOOPBACK
+
+
+class Settings(BaseModel):
+    """All settings, checked. Every field's alias is its official name in the environment. Frozen."""
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True, extra="ignore")
+
+    home: Path = Field(Path(".memoline"), alias="MEMOLINE_HOME")
+    database_url: str = Field("", alias="MEMOLINE_DATABASE_URL")
+    broker_url: str | None = Field(None, alias="MEMOLINE_BROKER_URL")
+
+    bucket: str | None = Field(None, alias="MEMOLINE_BUCKET")
+    inbox_bucket: str | None = Field(None, alias="MEMOLINE_INBOX_BUCKET")
+    inbox_queue_url: str | None = Field(None, alias="MEMOLINE_INBOX_QUEUE_URL")
+    source_buckets: str = Field("", alias="MEMOLINE_SOURCE_BUCKETS")
+    s3_endpoint_url: str | None = Field(None, alias="AWS_ENDPOINT_URL_S3")
+    sqs_endpoint_url: str | None = Field(None, alias="AWS_ENDPOINT_URL_SQS")
+    aws_access_key_id: str | None = Field(None, alias="AWS_ACCESS_KEY_ID")
+    aws_secret_access_key: SecretStr | None = Field(None, alias="AWS_SECRET_ACCESS_KEY")
+    aws_session_token: SecretStr | None = Field(None, alias="AWS_SESSION_TOKEN")
+    aws_region: str = Field("us-east-1", alias="AWS_REGION")
+
+    cdn_url: str | None = Field(None, alias="MEMOLINE_CDN_URL")
+    ca_bundle: Path | None = Field(None, alias="MEMOLINE_CA_BUNDLE")
+
+    linq_base_url: str | None = Field(None, alias="LINQ_API_V3_BASE_URL")
+    linq_api_key: SecretStr | None = Field(None, alias="LINQ_API_V3_API_KEY")
+    webhook_secret: SecretStr | None = Field(None, alias="LINQ_WEBHOOK_SECRET")
+    webhook_secret_previous: SecretStr | None = Field(None, alias="LINQ_WEBHOOK_SECRET_PREVIOUS")
+
+    max_bytes: int = Field(10_000_000, alias="MEMOLINE_MAX_BYTES", ge=50_000, le=100_000_000)
+    overflow: Overflow = Field("compress", alias="MEMOLINE_OVERFLOW")
+    bitrate_kbps: float = Field(64, alias="MEMOLINE_BITRATE_KBPS", ge=16, le=320)
+    min_bitrate_kbps: float = Field(24, alias="MEMOLINE_MIN_BITRATE_KBPS", ge=16, le=320)
+    ffmpeg: str | None = Field(None, alias="MEMOLINE_FFMPEG")
+
+    http_host: str = Field("127.0.0.1", alias="MEMOLINE_HTTP_HOST")
+    http_port: int = Field(0, alias="MEMOLINE_HTTP_PORT", ge=0, le=65535)
+    api_token: SecretStr | None = Field(None, alias="MEMOLINE_API_TOKEN")
+
+    send_timeout_s: float = Field(60, alias="MEMOLINE_SEND_TIMEOUT_S", gt=0, le=600)
+    confirm_after_s: float = Field(60, alias="MEMOLINE_CONFIRM_AFTER_S", gt=0, le=86_400)
+    sweep_every_s: float = Field(15, alias="MEMOLINE_SWEEP_EVERY_S", gt=0, le=3_600)
+    audio_lease_s: float = Field(60, alias="MEMOLINE_AUDIO_LEASE_S", gt=0, le=3_600)
+    max_audio_attempts: int = Field(3, alias="MEMOLINE_MAX_AUDIO_ATTEMPTS", ge=1, le=100)
+    max_age_s: float = Field(604_800, alias="MEMOLINE_MAX_AGE_S", gt=0)
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @field_validator("s3_endpoint_url", "sqs_endpoint_url", "linq_base_url")
+    @classmethod
+    def _https_or_loopback(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        scheme = urlsplit(value).scheme
+        if not urlsplit(value).hostname or scheme not in ("http", "https"):
+            raise ValueError(f"must be an https:// URL, not {value!r}")
+        if scheme == "http" and not is_loopback(value):
+            raise ValueError(f"must be https:// for a host that is not this machine, not {value!r}")
+        return value
+
+    @field_validator("cdn_url")
+    @classmethod
+    def _https(cls, value: str | None) -> str | None:
+        if value is not None and (urlsplit(value).scheme != "https" or not urlsplit(value).hostname):
+            raise ValueError(f"must be an https:// URL, not {value!r}")
+        return value.rstrip("/") if value else value
+
+    @field_validator("broker_url")
+    @classmethod
+    def _redis(cls, value: str | None) -> str | None:
+        if value is not None and urlsplit(value).scheme not in ("redis", "rediss", "sentinel"):
+            raise ValueError(f"must be a redis:// or rediss:// URL, not {_no_password(value)!r}")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _sql(cls, value: str) -> str:
+        if value and urlsplit(value).scheme not in ("sqlite", "postgresql", "postgresql+psycopg"):
+            raise ValueError(f"must be a sqlite:/// or postgresql:// URL, not {_no_password(value)!r}")
+        return value
+
+    @field_validator("ffmpeg")
+    @classmethod
+    def _executable(cls, value: str | None) -> str | None:
+        if value is not None and not os.access(value, os.X_OK):
+            raise ValueError(f"must name an ffmpeg that can be run, not {value!r}")
+        return value
+
+    @field_validator("ca_bundle")
+    @classmethod
+    def _readable(cls, value: Path | None) -> Path | None:
+        if value is not None and not os.access(value, os.R_OK):
+            raise ValueError(f"must name a file with certificates that can be read, not {str(value)!r}")
+        return value
+
+    @model_validator(mode="after")
+    def _bitrates_in_order(self) -> Settings:
+        if self.min_bitrate_kbps > self.bitrate_kbps:
+            raise ValueError("MEMOLINE_MIN_BITRATE_KBPS must not be above MEMOLINE_BITRATE_KBPS")
+        return self
+
+    @property
+    def ledger_url(self) -> str:
+        """The ledger's URL: the one that was set, else SQLite under `home`."""
+        return self.database_url or f"sqlite:///{self.home / 'ledger.db'}"
+
+    @property
+    def audio(self) -> AudioSettings:
+        """The part that the audio step needs."""
+        return AudioSettings(
+            max_bytes=self.max_bytes,
+            overflow=self.overflow,
+            bitrate_kbps=self.bitrate_kbps,
+            min_bitrate_kbps=self.min_bitrate_kbps,
+            ffmpeg=self.ffmpeg,
+        )
+
+    @property
+    def readable_buckets(self) -> frozenset[str]:
+        """Buckets that an `s3://` recording may lie in."""
+        named = {name.strip() for name in self.source_buckets.split(",") if name.strip()}
+        return frozenset(named | ({self.inbox_bucket} if self.inbox_bucket else set()))
+
+    def need(self, field: str) -> str:
+        """The value of a field that must be set by now. Raises Misuse (`missing-setting`)."""
+        value = getattr(self, field)
+        if value is None or value == "":
+            name = type(self).model_fields[field].alias
+            raise Misuse(
+                "missing-setting",
+                f"{name} is not set and no local stack runs in {self.home}: run `memoline up`, or set it.",
+                setting=name,
+            )
+        return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
+    def as_environment(self) -> dict[str, str]:
+        """Every value that is set, by its official name, secrets in clear: for child processes and `memoline env`."""
+        named = {name: field.alias or name for name, field in type(self).model_fields.items()}
+        values = {alias: getattr(self, name) for name, alias in named.items()}
+        return {alias: _plain(value) for alias, value in values.items() if value is not None and value != ""}
+
+
+def load_settings(environ: Mapping[str, str] | None = None, folder: Path | None = None) -> Settings:
+    """The settings of this process. environ: the process's by default; folder: where `.env` lies, the working one by
+    default. Raises Misuse (`bad-setting`) with one sentence that names the setting."""
+    explicit = explicit_values(environ, folder)
+    home = Path(explicit.get("MEMOLINE_HOME") or ".memoline").expanduser().absolute()
+    merged = merge(explicit, read_stack_file(home))
+    try:
+        return Settings.model_validate(merged | {"MEMOLINE_HOME": str(home)})
+    except ValidationError as error:
+        raise _as_misuse(error) from None
+
+
+def load_audio_settings() -> AudioSettings:
+    """Only what the audio step needs, from the environment."""
+    return load_settings().audio
+
+
+def explicit_values(environ: Mapping[str, str] | None = None, folder: Path | None = None) -> dict[str, str]:
+    """What the environment and `.env` say about our names; the environment wins; empty counts as not set."""
+    dotenv = {k: v for k, v in dotenv_values((folder or Path.cwd()) / ".env").items() if v is not None}
+    values = dotenv | dict(os.environ if environ is None else environ)
+    if "AWS_REGION" not in values and "AWS_DEFAULT_REGION" in values:
+        values["AWS_REGION"] = values["AWS_DEFAULT_REGION"]
+    return {k: v for k, v in values.items() if v != "" and k.startswith(("MEMOLINE_", "LINQ_", "AWS_"))}
+
+
+def read_stack_file(home: Path) -> dict[str, str]:
+    """What the stack in this home wrote about itself; empty where none was ever started."""
+    path = home / STACK_FILE
+    return {k: v for k, v in dotenv_values(path, interpolate=False).items() if v} if path.is_file() else {}
+
+
+def outside_parts(explicit: Mapping[str, str], stack: Mapping[str, str]) -> frozenset[str]:
+    """Which parts are outside, so that they are used and not started."""
+    return frozenset(
+        part for part, names in DECIDES.items() if any(n in explicit and explicit[n] != stack.get(n) for n in names)
+    )
+
+
+def merge(explicit: Mapping[str, str], stack: Mapping[str, str]) -> dict[str, str]:
+    """The values that hold: for a part of ours the stack's, for one outside only what was set, else what was set first."""
+    outside = outside_parts(explicit, stack)
+    merged = dict(stack) | dict(explicit)
+    for part, names in BELONGS.items():
+        for name in names:
+            if part in outside:
+                _set_or_drop(merged, name, explicit.get(name))
+            elif name in stack:
+                merged[name] = stack[name]
+            elif name.startswith("AWS_") or part == "linq":
+                merged.pop(name, None)
+    if "linq" in outside and "LINQ_API_V3_BASE_URL" not in merged:
+        merged["LINQ_API_V3_BASE_URL"] = REAL_LINQ
+    return merged
+
+
+def _set_or_drop(values: dict[str, str], name: str, value: str | None) -> None:
+    if value is None:
+        values.pop(name, None)
+    else:
+        values[name] = value
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return f"{value:g}" if isinstance(value, float) and value < 1e6 else str(value)
+
+
+def _no_password(url: str) -> str:
+    parts = urlsplit(url)
+    return url.replace(f":{parts.password}@", ":***@") if parts.password else url
+
+
+def _as_misuse(error: ValidationError) -> Misuse:
+    first = error.errors()[0]
+    name = str(first["loc"][0]) if first["loc"] else ""
+    text = str(first["msg"]).removeprefix("Value error, ")
+    sentence = f"{name} {text[0].lower()}{text[1:]}." if name else f"{text}."
+    return Misuse("bad-setting", sentence, setting=name or None)
