@@ -31,7 +31,7 @@ class State(StrEnum):
 class Action(StrEnum):
     """What the audio step does with a recording."""
 
-    PASS_THROUGH = "pass-through"
+    PASS_THROUGH = "pass-through"  # noqa: S105 (a word, not a password)
     REMUX = "remux"
     TRANSCODE = "transcode"
     REJECT = "reject"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -64,10 +64,13 @@ class Pacer(Protocol):
 class Ledger(Protocol):
     """The truth. Every change is one compare-and-set on `rev`. Raises PartUnreachable (`ledger-unreachable`)."""
 
-    def add(self, request: Request, *, job_id: str, state: State, code: str | None, message: str | None, by: str) -> Job: ...
+    def add(
+        self, request: Request, *, job_id: str, state: State, code: str | None, message: str | None, by: str
+    ) -> Job: ...
     def get(self, job_id: str) -> Job: ...
-    def move(self, job: Job, to: State, *, by: str, code: str | None = None, message: str | None = None,
-             **changes: object) -> Job: ...
+    def move(
+        self, job: Job, to: State, *, by: str, code: str | None = None, message: str | None = None, **changes: object
+    ) -> Job: ...
     def renew(self, job: Job, lease_until: float) -> bool: ...
     def heads(self, chat_id: str, now: float) -> tuple[Job, ...]: ...
     def pause(self, scope: str, until: float, why: str) -> None: ...
@@ -87,12 +90,10 @@ class Rules:
     audio_lease_s: float = 60
     max_audio_attempts: int = 3
     max_age_s: float = 604_800
-    audio: AudioSettings = AudioSettings()
+    audio: AudioSettings = field(default_factory=AudioSettings)
 
     def audio_for(self, overflow: Overflow | None) -> AudioSettings:
         """The audio settings with a job's own overflow, if it has one."""
-        from dataclasses import replace
-
         return replace(self.audio, overflow=overflow) if overflow else self.audio
 
 

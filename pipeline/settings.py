@@ -34,8 +34,16 @@ BELONGS: Mapping[str, tuple[str, ...]] = {
     "broker": ("MEMOLINE_BROKER_URL",),
     "ledger": ("MEMOLINE_DATABASE_URL",),
     "s3": (
-        "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_SQS", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
-        "AWS_REGION", "AWS_DEFAULT_REGION", "MEMOLINE_BUCKET", "MEMOLINE_INBOX_BUCKET", "MEMOLINE_INBOX_QUEUE_URL",
+        "AWS_ENDPOINT_URL_S3",
+        "AWS_ENDPOINT_URL_SQS",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_REGION",
+        "AWS_DEFAULT_REGION",
+        "MEMOLINE_BUCKET",
+        "MEMOLINE_INBOX_BUCKET",
+        "MEMOLINE_INBOX_QUEUE_URL",
     ),
     "cdn": ("MEMOLINE_CDN_URL", "MEMOLINE_CA_BUNDLE"),
     "linq": ("LINQ_API_V3_BASE_URL", "LINQ_API_V3_API_KEY", "LINQ_WEBHOOK_SECRET", "LINQ_WEBHOOK_SECRET_PREVIOUS"),
@@ -234,7 +242,7 @@ def outside_parts(explicit: Mapping[str, str], stack: Mapping[str, str]) -> froz
 
 
 def merge(explicit: Mapping[str, str], stack: Mapping[str, str]) -> dict[str, str]:
-    """The values that hold: for a part of ours the stack's, for one outside only what was set, else what was set first."""
+    """The values that hold: for a part of ours the stack's, for one outside only what was set."""
     outside = outside_parts(explicit, stack)
     merged = dict(stack) | dict(explicit)
     for part, names in BELONGS.items():
