@@ -1,0 +1,103 @@
+"""The sandbox as a pytest fixture.
+
+Say `pytest_plugins = ["infra.local.sandbox.pytest_plugin"]` and ask for `linq_sandbox`. To let it fetch from a server
+with a certificate of your own authority, override the fixture `linq_sandbox_ca`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import httpx
+import pytest
+
+from .config import SandboxConfig
+from .server import SandboxServer
+
+API_KEY = "sandbox-key"
+READY_WITHIN_S = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinqSandbox:
+    """A running sandbox: where it is, and its control door."""
+
+    base_url: str
+    api_key: str
+    http: httpx.Client
+
+    def state(self) -> dict[str, Any]:
+        """Counts of POSTs, messages and webhooks, as `GET /_sandbox/state` gives them."""
+        return self._ask("GET", "/state")
+
+    def inject(self, kind: str, *, seed: int | None = None, **fields: object) -> None:
+        """Adds one fault (fields as in `faults.Fault`)."""
+        self._ask("POST", "/faults", json={"seed": seed, "faults": [{"kind": kind, **fields}]})
+
+    def clear(self) -> None:
+        """Takes back all faults."""
+        self._ask("DELETE", "/faults")
+
+    def reset(self) -> None:
+        """Forgets everything: faults, chats, messages, counts, subscriptions."""
+        self._ask("POST", "/reset")
+
+    def chat(self, chat_id: str, **fields: object) -> None:
+        """Declares a chat, or changes one: `handles service opted_out health`."""
+        self._ask("PUT", f"/chats/{chat_id}", json=fields)
+
+    def post_count(self, chat_id: str | None = None) -> int:
+        """How many POSTs `voicememo` has seen, taken or not; in one chat, or in all."""
+        posts = self.state()["posts"]
+        return int(posts["total"] if chat_id is None else posts["by_chat"].get(chat_id, 0))
+
+    def _ask(self, method: str, path: str, **request: Any) -> dict[str, Any]:
+        answer = self.http.request(method, f"{self.base_url}/_sandbox{path}", **request)
+        if answer.is_error:
+            raise ValueError(answer.text)
+        return cast(dict[str, Any], answer.json())
+
+
+@contextmanager
+def running_sandbox(config: SandboxConfig) -> Iterator[LinqSandbox]:
+    """A real server in a thread, for as long as the block lasts."""
+    ready = threading.Event()
+    server = SandboxServer(config, on_ready=lambda _: ready.set())
+    thread = threading.Thread(target=server.serve_forever, name="linq-sandbox", daemon=True)
+    thread.start()
+    try:
+        if not ready.wait(READY_WITHIN_S):
+            raise RuntimeError("The Linq sandbox did not start")
+        with httpx.Client(trust_env=False) as http:
+            yield LinqSandbox(base_url=server.base_url, api_key=config.api_key, http=http)
+    finally:
+        server.should_exit = True
+        thread.join(READY_WITHIN_S)
+
+
+@pytest.fixture(scope="session")
+def linq_sandbox_ca() -> Path | None:
+    """PEM file of a further authority that the sandbox trusts; override it to serve memos from your own test server."""
+    return None
+
+
+@pytest.fixture(scope="session")
+def linq_sandbox_server(linq_sandbox_ca: Path | None) -> Iterator[LinqSandbox]:
+    """One server for the whole session."""
+    config = SandboxConfig(
+        port=0, api_key=API_KEY, ca_bundle=linq_sandbox_ca, delivery_delay_s=0.05, webhook_retry_s=0.05
+    )
+    with running_sandbox(config) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def linq_sandbox(linq_sandbox_server: LinqSandbox) -> LinqSandbox:
+    """The session's sandbox, as on its first day."""
+    linq_sandbox_server.reset()
+    return linq_sandbox_server
