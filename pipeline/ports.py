@@ -42,6 +42,7 @@ class Store(Protocol):
     def fetch(self, recording: StoredRecording, to: Path) -> None: ...
     def host(self, memo: Memo, job_id: str, result_no: int) -> Hosted: ...
     def check(self, hosted: Hosted) -> None: ...
+    def still_there(self, hosted: Hosted) -> bool: ...
     def discard(self, recording: StoredRecording) -> None: ...
 
 
@@ -62,7 +63,8 @@ class Pacer(Protocol):
 
 
 class Ledger(Protocol):
-    """The truth. Every change is one compare-and-set on `rev`. Raises PartUnreachable (`ledger-unreachable`)."""
+    """The truth. Every change is one compare-and-set on `rev`: Fenced where somebody was faster. `note` changes
+    bookkeeping without a move, and so without history. Raises PartUnreachable (`ledger-unreachable`)."""
 
     def add(
         self, request: Request, *, job_id: str, state: State, code: str | None, message: str | None, by: str
@@ -71,6 +73,7 @@ class Ledger(Protocol):
     def move(
         self, job: Job, to: State, *, by: str, code: str | None = None, message: str | None = None, **changes: object
     ) -> Job: ...
+    def note(self, job: Job, **changes: object) -> Job: ...
     def renew(self, job: Job, lease_until: float) -> bool: ...
     def heads(self, chat_id: str, now: float) -> tuple[Job, ...]: ...
     def pause(self, scope: str, until: float, why: str) -> None: ...
@@ -99,7 +102,8 @@ class Rules:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Parts:
-    """Everything that a step of the story may touch. work_dir: an empty folder for one step. by: who is acting."""
+    """Everything that a step of the story may touch. secret: the install's, from which names are made. work_dir: makes
+    an empty folder for one attempt. by: who is acting, for the history."""
 
     ledger: Ledger
     store: Store
@@ -108,5 +112,6 @@ class Parts:
     pacer: Pacer
     clock: Clock
     rules: Rules
+    secret: bytes
     work_dir: Callable[[str], Path]
     by: str

@@ -1,0 +1,85 @@
+"""What a person may do to a job: cancel it, try it again, say which chat it is for, decide what nobody knows."""
+
+from __future__ import annotations
+
+from pipeline.errors import JobFailed, NotNow
+from pipeline.model import Job, State
+from pipeline.ports import Parts
+
+_CANCELLABLE = (State.RECEIVED, State.HELD, State.HOSTED)
+
+
+def cancel(parts: Parts, job: Job) -> Job:
+    """End a job that was not sent yet. Raises NotNow (`too-late`) once a worker has it or it is on its way."""
+    if job.state is State.CANCELLED:
+        return job
+    unknown = job.state is State.HELD and job.code == "outcome-unknown"
+    if job.state not in _CANCELLABLE or unknown:
+        raise NotNow("too-late", _too_late(job), job_id=job.job_id, state=str(job.state))
+    return parts.ledger.move(job, State.CANCELLED, by=parts.by, code="cancelled", message="Cancelled on request.")
+
+
+def retry(parts: Parts, job: Job) -> Job:
+    """Start a REJECTED job, or a FAILED one that Linq never took, from the beginning. Raises NotNow (`not-retryable`)."""
+    if job.state not in (State.REJECTED, State.FAILED) or job.message_id:
+        raise NotNow("not-retryable", _not_retryable(job), job_id=job.job_id, state=str(job.state))
+    return parts.ledger.move(
+        job,
+        State.RECEIVED,
+        by=parts.by,
+        code=None,
+        message="Tried again on request.",
+        audio_attempts=0,
+        returns=0,
+        retry_at=0.0,
+        not_before=parts.clock.now() if job.code == "too-old" else job.not_before,
+        hosted=None,
+    )
+
+
+def assign(parts: Parts, job: Job, chat_id: str) -> Job:
+    """Give a job that is HELD for want of a chat its chat. Raises NotNow (`not-held`)."""
+    if job.state is not State.HELD or job.code != "no-chat":
+        why = f"Job {job.job_id} is {job.state} and has its chat: only one that is HELD with no-chat takes one."
+        raise NotNow("not-held", why, job_id=job.job_id, state=str(job.state))
+    return parts.ledger.move(job, State.RECEIVED, by=parts.by, code=None, message=None, chat_id=chat_id)
+
+
+def resolve(
+    parts: Parts, job: Job, *, sent: str | None = None, resend: bool = False, give_up: bool = False, why: str = ""
+) -> Job:
+    """Decide about a job that is HELD because its outcome is unknown. Exactly one of sent (a message id), resend and
+    give_up. Raises NotNow (`not-held`), JobFailed (`one-decision`)."""
+    if (sent is not None) + resend + give_up != 1:
+        raise JobFailed("one-decision", "Say exactly one of --sent MESSAGE_ID, --resend and --give-up.")
+    if job.state is not State.HELD or job.code != "outcome-unknown":
+        text = f"Job {job.job_id} is {job.state}: only one that is HELD with outcome-unknown can be resolved."
+        raise NotNow("not-held", text, job_id=job.job_id, state=str(job.state))
+    note = f"Decided by a person{': ' + why if why else '.'}"
+    if sent is not None:
+        later = parts.clock.now() + 1
+        return parts.ledger.move(
+            job, State.SENT, by=parts.by, code="resolved-sent", message=note, message_id=sent, next_look_at=later
+        )
+    if resend:
+        return parts.ledger.move(
+            job, State.HOSTED, by=parts.by, code="resolved-resend", message=note, retry_at=0.0, looks=0
+        )
+    return parts.ledger.move(job, State.FAILED, by=parts.by, code="resolved-given-up", message=note)
+
+
+def _too_late(job: Job) -> str:
+    if job.state is State.PREPARING:
+        return f"Job {job.job_id} is being prepared at this moment: try again in a few seconds."
+    if job.state in (State.SENDING, State.UNCONFIRMED, State.HELD):
+        return f"Job {job.job_id} may have been sent already ({job.state}): it cannot be cancelled any more."
+    return f"Job {job.job_id} is {job.state}: there is nothing left to cancel."
+
+
+def _not_retryable(job: Job) -> str:
+    if job.message_id:
+        return f"Linq took job {job.job_id} as message {job.message_id}: sending it again would make two memos."
+    if job.state is State.HELD:
+        verb = "assign --chat ID" if job.code == "no-chat" else "resolve"
+        return f"Job {job.job_id} is HELD ({job.code}): `memoline {verb.split(maxsplit=1)[0]} {job.job_id}` decides about it."
+    return f"Job {job.job_id} is {job.state}: only REJECTED and FAILED jobs can be tried again."

@@ -1,0 +1,324 @@
+"""The story of one recording, from a wish to a voice memo that arrived.
+
+    register  the job is in the ledger before anybody is told "accepted"
+    prepare   fetch, make a memo of it, store it, look at its URL as the receiver will
+    deliver   commit SENDING, POST once, write down what the answer means
+    settle    webhooks and polling move the job on, in any order, any number of times
+
+Every function takes `Parts` and reads: look at the row, decide, move the row (one compare-and-set), act. Whoever loses
+a compare-and-set gets `Fenced` and stops without touching anything. `pipeline/reconcile.py` finds out about sends whose
+outcome is unknown; `pipeline/decisions.py` holds what a person may do to a job.
+"""
+
+from __future__ import annotations
+
+import shutil
+
+from pipeline.errors import Fenced, JobFailed, MemolineError, PartUnreachable, RecordingRejected
+from pipeline.hosting.names import job_id_for
+from pipeline.lease import kept
+from pipeline.model import Hosted, Job, Outcome, OutcomeKind, PauseScope, Request, State, StatusReport
+from pipeline.ports import Parts
+from pipeline.sending.pacing import backoff_s, poll_after_s
+
+_GONE_FOR_GOOD = frozenset({"recording-gone", "superseded", "source-changed"})
+
+
+def register(parts: Parts, request: Request) -> Job:
+    """The job for a request: a new one, or the one that the same identity and input made before. Durable on return.
+
+    Raises KeyReused where the identity belongs to other input, PartUnreachable when the ledger is away."""
+    job_id = job_id_for(parts.secret, request.identity)
+    if request.chat_id is None:
+        why = f"Nobody said which chat this is for: `memoline assign {job_id} --chat ID` does."
+        return parts.ledger.add(request, job_id=job_id, state=State.HELD, code="no-chat", message=why, by=parts.by)
+    return parts.ledger.add(request, job_id=job_id, state=State.RECEIVED, code=None, message=None, by=parts.by)
+
+
+def prepare(parts: Parts, job_id: str) -> Job | None:
+    """Make and host the memo of a job. Returns the job as it is then, None where there was nothing to do."""
+    try:
+        job = _claim(parts, job_id)
+        return _prepare_claimed(parts, job) if job and job.state is State.PREPARING else job
+    except Fenced:
+        return None
+
+
+def deliver(parts: Parts, job_id: str) -> Job | None:
+    """Move on whatever the job's chat has to send, in order. Returns the named job as it is then."""
+    job = parts.ledger.get(job_id)
+    if job.state is State.SENT:
+        return _poll(parts, job)
+    while job.chat_id and _step_chat(parts, job.chat_id):
+        pass
+    return parts.ledger.get(job_id)
+
+
+def settle(parts: Parts, report: StatusReport) -> Job | None:
+    """Take in what Linq says became of a message. Durable on return, also where no job is known for it yet."""
+    if report.event_id and not parts.ledger.keep_report(report):
+        return None
+    job = parts.ledger.find_message(report)
+    return apply_report(parts, job, report) if job else None
+
+
+# ---------------------------------------------------------------------------------------------------------- prepare
+
+
+def _claim(parts: Parts, job_id: str) -> Job | None:
+    """Take the job over for one attempt, which is counted before any work is done."""
+    job, now = parts.ledger.get(job_id), parts.clock.now()
+    waiting = job.state is State.RECEIVED and max(job.not_before, job.retry_at) <= now
+    abandoned = job.state is State.PREPARING and job.lease_until < now
+    if not (waiting or abandoned):
+        return None
+    if too_old(parts, job):
+        return _give_up(parts, job)
+    if job.audio_attempts >= parts.rules.max_audio_attempts:
+        why = f"Preparing it ended {job.audio_attempts} workers: look at the recording, then `memoline retry {job_id}`."
+        return parts.ledger.move(job, State.FAILED, by=parts.by, code="poison", message=why)
+    return parts.ledger.move(
+        job,
+        State.PREPARING,
+        by=parts.by,
+        epoch=job.epoch + 1,
+        audio_attempts=job.audio_attempts + 1,
+        lease_until=now + parts.rules.audio_lease_s,
+    )
+
+
+def _prepare_claimed(parts: Parts, job: Job) -> Job:
+    try:
+        with kept(parts, job):
+            hosted = _make_and_host(parts, job)
+    except RecordingRejected as error:
+        return parts.ledger.move(job, State.REJECTED, by=parts.by, code=error.code, message=error.message)
+    except PartUnreachable as error:
+        return _back_to_received(parts, job, error, attempts=job.audio_attempts - 1)
+    except MemolineError as error:
+        if isinstance(error, Fenced):
+            raise
+        last = job.audio_attempts >= parts.rules.max_audio_attempts
+        if last or error.code in _GONE_FOR_GOOD:
+            return parts.ledger.move(job, State.FAILED, by=parts.by, code=error.code, message=error.message)
+        return _back_to_received(parts, job, error, attempts=job.audio_attempts)
+    return parts.ledger.move(
+        job, State.HOSTED, by=parts.by, hosted=hosted, lease_until=0.0, retry_at=0.0, code=None, message=None
+    )
+
+
+def _make_and_host(parts: Parts, job: Job) -> Hosted:
+    """Recording in, checked URL out. The folder is this attempt's own and goes with it."""
+    folder = parts.work_dir(f"{job.job_id}.{job.epoch}")
+    try:
+        recording = folder / "recording"
+        parts.store.fetch(job.recording, recording)
+        made = folder / "memo"
+        made.mkdir()
+        memos = parts.runner.prepare(recording, made, parts.rules.audio_for(job.overflow))
+        if len(memos) > 1:
+            raise JobFailed(
+                "split-not-sent",
+                f"The recording needs {len(memos)} memos and a job sends one: "
+                "use `memoline convert` and send the parts, or overflow compress or cut.",
+            )
+        hosted = parts.store.host(memos[0], job.job_id, job.epoch)
+        parts.store.check(hosted)
+        return hosted
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _back_to_received(parts: Parts, job: Job, error: MemolineError, *, attempts: int) -> Job:
+    tries = max(job.epoch, 1)
+    return parts.ledger.move(
+        job,
+        State.RECEIVED,
+        by=parts.by,
+        code=error.code,
+        message=error.message,
+        audio_attempts=attempts,
+        retry_at=parts.clock.now() + backoff_s(tries),
+        lease_until=0.0,
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------- deliver
+
+
+def _step_chat(parts: Parts, chat_id: str) -> bool:
+    """One step for the first job of each lane of a chat; True where a place became free, so another may go."""
+    from pipeline.reconcile import confirm_later, look
+
+    now = parts.clock.now()
+    heads = parts.ledger.heads(chat_id, now)
+    moved: Job | None = None
+    for head in heads:
+        try:
+            if head.state is State.SENDING and head.deadline < now:
+                confirm_later(parts, head, code="answer-lost", message="The worker that sent it did not come back.")
+            elif head.state is State.UNCONFIRMED and head.next_look_at <= now:
+                moved = look(parts, head)
+            elif head.state is State.HOSTED and head.retry_at <= now and not _busy(heads):
+                moved = _send(parts, head)
+        except Fenced:
+            return False
+        if moved:
+            return moved.state not in (State.HOSTED, State.SENDING, State.UNCONFIRMED, State.RECEIVED)
+    return False
+
+
+def _busy(heads: tuple[Job, ...]) -> bool:
+    return any(head.state is State.SENDING for head in heads)
+
+
+def _send(parts: Parts, job: Job) -> Job:
+    """Send the memo of a HOSTED job that is at the head of its lane, or say until when it waits."""
+    now = parts.clock.now()
+    if too_old(parts, job):
+        return _give_up(parts, job)
+    until = parts.ledger.paused_until("all", f"chat:{job.chat_id}")
+    if until > now:
+        return _wait(parts, job, until - now, "paused", "Linq asked this chat, or everybody, to wait.")
+    try:
+        if not parts.store.still_there(_hosted(job)):
+            return parts.ledger.move(
+                job, State.RECEIVED, by=parts.by, code="memo-gone", message="Made again.", hosted=None
+            )
+        wait_s = parts.pacer.take(job.chat_id or "")
+    except PartUnreachable as error:
+        return _wait(parts, job, backoff_s(1), error.code, error.message)
+    if wait_s > 0:
+        return _wait(parts, job, wait_s, "paced", "At most 30 messages in 60 seconds go to one chat.")
+    job = parts.ledger.move(
+        job,
+        State.SENDING,
+        by=parts.by,
+        epoch=job.epoch + 1,
+        send_attempts=job.send_attempts + 1,
+        sending_since=now,
+        deadline=now + parts.rules.send_timeout_s,
+        looks=0,
+        code=None,
+        message=None,
+    )
+    outcome = parts.messenger.send_once(job.chat_id or "", _hosted(job).url, deadline_s=parts.rules.send_timeout_s)
+    try:
+        return _apply_outcome(parts, job, outcome)
+    except Fenced:
+        return record_late_answer(parts, job, outcome)
+
+
+def _apply_outcome(parts: Parts, job: Job, outcome: Outcome) -> Job:
+    from pipeline.reconcile import confirm_later
+
+    if outcome.kind is OutcomeKind.ACCEPTED:
+        return _sent(parts, job, outcome)
+    if outcome.kind is OutcomeKind.REFUSED:
+        return parts.ledger.move(
+            job, State.FAILED, by=parts.by, code=outcome.code, message=outcome.message, trace_id=outcome.trace_id
+        )
+    if outcome.kind is OutcomeKind.WAIT:
+        wait_s = outcome.wait_s or backoff_s(job.send_attempts)
+        if outcome.pause:
+            scope = f"chat:{job.chat_id}" if outcome.pause is PauseScope.CHAT else "all"
+            parts.ledger.pause(scope, parts.clock.now() + wait_s, outcome.code)
+        return _wait(parts, job, wait_s, outcome.code, outcome.message)
+    return confirm_later(parts, job, code=outcome.code, message=outcome.message, trace_id=outcome.trace_id)
+
+
+def _sent(parts: Parts, job: Job, outcome: Outcome) -> Job:
+    sent = parts.ledger.move(
+        job,
+        State.SENT,
+        by=parts.by,
+        message_id=outcome.message_id,
+        attachment_id=outcome.attachment_id,
+        trace_id=outcome.trace_id,
+        next_look_at=parts.clock.now() + poll_after_s(0),
+        code=None,
+        message=None,
+    )
+    return after_sent(parts, sent)
+
+
+def after_sent(parts: Parts, job: Job) -> Job:
+    """The recording is not needed any more, and a webhook may have been faster than the answer."""
+    try:
+        parts.store.discard(job.recording)
+    except MemolineError:
+        pass  # a leftover copy is the sweeper's to remove; the memo is sent all the same
+    for report in parts.ledger.reports_for(job):
+        job = apply_report(parts, job, report) or job
+    return job
+
+
+def record_late_answer(parts: Parts, job: Job, outcome: Outcome) -> Job:
+    """Somebody moved the job while our POST was under way: a memo that was taken is written down all the same."""
+    now = parts.ledger.get(job.job_id)
+    if outcome.kind is OutcomeKind.ACCEPTED and now.message_id is None and now.send_attempts == job.send_attempts:
+        return _sent(parts, now, outcome)
+    return now
+
+
+def _wait(parts: Parts, job: Job, wait_s: float, code: str, message: str) -> Job:
+    """Keep the place, and try again when the time has come."""
+    return parts.ledger.move(
+        job, State.HOSTED, by=parts.by, code=code, message=message, retry_at=parts.clock.now() + wait_s, deadline=0.0
+    )
+
+
+def too_old(parts: Parts, job: Job) -> bool:
+    """Whether the job has waited longer than anybody wants a voice memo to wait."""
+    return parts.clock.now() - max(job.created_at, job.not_before) > parts.rules.max_age_s
+
+
+def _give_up(parts: Parts, job: Job) -> Job:
+    why = f"It could not be sent within {parts.rules.max_age_s:.0f} s (MEMOLINE_MAX_AGE_S): `memoline retry` sends it now."
+    return parts.ledger.move(job, State.FAILED, by=parts.by, code="too-old", message=why)
+
+
+def _hosted(job: Job) -> Hosted:
+    if job.hosted is None:
+        raise JobFailed("no-memo", f"Job {job.job_id} is {job.state} without a memo.")
+    return job.hosted
+
+
+# ----------------------------------------------------------------------------------------------------------- settle
+
+
+def apply_report(parts: Parts, job: Job, report: StatusReport) -> Job | None:
+    """Move a job by what Linq reports. None where the report says nothing new.
+
+    A report that overtakes the sender's own commit (the job is still SENDING) waits in the ledger until that is done."""
+    if job.state is State.SENDING:
+        return None
+    known = {"message_id": job.message_id or report.message_id, "trace_id": job.trace_id or report.trace_id}
+    try:
+        if job.message_id is None and job.state in (State.UNCONFIRMED, State.HELD, State.HOSTED):
+            job = parts.ledger.move(job, State.SENT, by=parts.by, code=None, message=None, **known)
+        if report.status in ("delivered", "read") and job.state in (State.SENT, State.FAILED):
+            return parts.ledger.move(
+                job, State.DELIVERED, by=parts.by, code=None, message=None, next_look_at=0.0, **known
+            )
+        if report.status == "failed" and job.state is State.SENT:
+            why = f"Linq could not deliver it: {report.reason or 'no reason given'} ({report.code})."
+            return parts.ledger.move(job, State.FAILED, by=parts.by, code="not-delivered", message=why, **known)
+    except Fenced:
+        return None
+    return job
+
+
+def _poll(parts: Parts, job: Job) -> Job:
+    """Ask for the status of a sent memo: what heals an outage of the webhook receiver."""
+    now = parts.clock.now()
+    if not 0 < job.next_look_at <= now or job.message_id is None:
+        return job
+    try:
+        report = parts.messenger.status(job.message_id)
+    except PartUnreachable:
+        report = None
+    if report and (moved := apply_report(parts, job, report)) and moved.state is not State.SENT:
+        return moved
+    later = poll_after_s(now - job.sending_since)
+    return parts.ledger.note(job, next_look_at=now + later if later else 0.0)
