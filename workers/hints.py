@@ -1,0 +1,65 @@
+"""Celery messages as hints. A hint says "look at this job"; losing one costs time, never a job."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.model import Job, State
+from workers.log import logger
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+PREPARE = "memoline.prepare"
+DELIVER = "memoline.deliver"
+HINT_TTL_S = 30
+"""How long a second hint for the same job is held back: longer than a queue usually takes, and the price of one lost."""
+
+
+def task_for(job: Job) -> tuple[str, str] | None:
+    """(task, queue) of the step that a job waits for, None where it waits for nobody of ours."""
+    if job.state in (State.RECEIVED, State.PREPARING):
+        return PREPARE, "audio"
+    if job.state in (State.HOSTED, State.SENDING, State.UNCONFIRMED, State.SENT):
+        return DELIVER, "send"
+    return None
+
+
+class Hints:
+    """Publishes hints; never raises. app: the Celery app, None where there is no broker (the sweeper will hint)."""
+
+    def __init__(self, app: Celery | None) -> None:
+        self._app = app
+
+    def wake(self, job: Job, *, once_s: int = 0) -> bool:
+        """Publish the hint for a job's next step; with once_s at most one in that many seconds. False: not published."""
+        target = task_for(job)
+        if target is None or self._app is None:
+            return False
+        task, queue = target
+        try:
+            if once_s and not self._first(f"{task}:{job.job_id}:{job.rev}", once_s):
+                return False
+            self._app.send_task(task, args=[job.job_id], queue=queue)
+        except Exception as error:  # whatever the broker's libraries raise: the sweeper hints again
+            logger().info("hint.not-published", job_id=job.job_id, task=task, error=str(error))
+            return False
+        return True
+
+    def queue_length(self, queue: str) -> int:
+        """Messages that wait in a queue. Raises what the broker's client raises."""
+        with self._app.connection_for_write() as connection:  # type: ignore[union-attr]
+            client = connection.default_channel.client
+            return int(client.llen(queue))
+
+    def _first(self, name: str, ttl_s: int) -> bool:
+        with self._app.connection_for_write() as connection:  # type: ignore[union-attr]
+            client = connection.default_channel.client
+            return bool(client.set(f"hint:{name}", 1, nx=True, ex=ttl_s))
+
+
+def open_hints(broker_url: str | None) -> Hints:
+    """Hints over the broker; without one they go nowhere, and the jobs wait for the sweeper."""
+    from workers.app import make_app
+
+    return Hints(make_app(broker_url) if broker_url else None)

@@ -1,0 +1,61 @@
+"""The sweeper: finds every job that should move and hints it again. With Redis wiped, this alone finishes all jobs."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable
+
+from pipeline.ledger.ledger import SqlLedger
+
+from pipeline.errors import MemolineError
+from pipeline.model import Job
+from pipeline.settings import Settings
+from workers.clock import SteadyClock
+from workers.hints import HINT_TTL_S, Hints, open_hints, task_for
+from workers.log import logger
+from workers.wiring import open_ledger
+
+BATCH = 1_000
+
+
+def sweep_for_ever(settings: Settings, stopped: threading.Event, on_ready: threading.Event | None = None) -> None:
+    """Sweep every MEMOLINE_SWEEP_EVERY_S until told to stop. An unreachable part costs a round, nothing else."""
+    ledger, hints, clock = open_ledger(settings), open_hints(settings.broker_url), SteadyClock()
+    if on_ready:
+        on_ready.set()
+    ttl_s = max(1, min(HINT_TTL_S, round(2 * settings.sweep_every_s)))
+    while True:
+        try:
+            sweep_once(ledger, hints, now=clock.now(), ttl_s=ttl_s)
+        except MemolineError as error:
+            logger().warning("sweep.put-off", code=error.code, error=error.message)
+        if stopped.wait(settings.sweep_every_s):
+            return
+
+
+def sweep_once(ledger: SqlLedger, hints: Hints, *, now: float, ttl_s: int) -> int:
+    """Hint every job that is due, unless its queue is long already. Returns the number of hints published."""
+    published = 0
+    for queue, jobs in _by_queue(ledger.due(now, BATCH)).items():
+        room = _room(hints, queue)
+        published += sum(hints.wake(job, once_s=ttl_s) for job in jobs[:room])
+    if published:
+        logger().info("sweep.hinted", hints=published)
+    return published
+
+
+def _by_queue(jobs: Iterable[Job]) -> dict[str, list[Job]]:
+    grouped: dict[str, list[Job]] = {}
+    for job in jobs:
+        if target := task_for(job):
+            grouped.setdefault(target[1], []).append(job)
+    return grouped
+
+
+def _room(hints: Hints, queue: str) -> int:
+    """How many hints a queue may still take: ten a core. More would only keep workers busy with no-ops."""
+    try:
+        return max(0, 10 * (os.cpu_count() or 1) - hints.queue_length(queue))
+    except Exception:  # whatever the broker's libraries raise: nothing is hinted this round
+        return 0

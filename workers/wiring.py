@@ -1,0 +1,136 @@
+"""The one place where real parts are put behind the ports."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.errors import JobFailed
+from pipeline.ports import Parts, Rules
+from pipeline.settings import Settings
+from workers.clock import SteadyClock
+
+if TYPE_CHECKING:
+    from pipeline.hosting.s3 import S3, S3Config
+    from pipeline.hosting.spool import Spool
+    from pipeline.hosting.store import MemoStore
+    from pipeline.ledger.ledger import SqlLedger
+    from pipeline.sending.messenger import LinqMessenger
+
+
+def connect(settings: Settings, by: str) -> Parts:
+    """All parts of the pipeline for one process. Nothing is contacted but the ledger, which is migrated if need be.
+
+    by: who acts, for the history. Raises PartUnreachable (`ledger-unreachable`)."""
+    from pipeline.audio import AudioRunner
+    from workers.pacer import RedisPacer
+
+    ledger = open_ledger(settings)
+    return Parts(
+        ledger=ledger,
+        store=open_store(settings, ledger.install_secret()),
+        messenger=open_messenger(settings),
+        runner=AudioRunner(settings.ffmpeg),
+        pacer=RedisPacer(settings.broker_url),
+        clock=SteadyClock(),
+        rules=rules(settings),
+        secret=ledger.install_secret(),
+        work_dir=work_dir(settings.home / "work"),
+        by=by,
+    )
+
+
+def rules(settings: Settings) -> Rules:
+    """The numbers of the story."""
+    return Rules(
+        send_timeout_s=settings.send_timeout_s,
+        confirm_after_s=settings.confirm_after_s,
+        audio_lease_s=settings.audio_lease_s,
+        max_audio_attempts=settings.max_audio_attempts,
+        max_age_s=settings.max_age_s,
+        audio=settings.audio,
+    )
+
+
+def open_ledger(settings: Settings) -> SqlLedger:
+    """The ledger, at its newest schema."""
+    from pipeline.ledger.ledger import SqlLedger
+    from pipeline.ledger.migrate import migrate
+
+    if settings.ledger_url.startswith("sqlite"):
+        make_home(settings.home)
+    migrate(settings.ledger_url)
+    return SqlLedger(settings.ledger_url, SteadyClock())
+
+
+def open_s3(settings: Settings) -> S3:
+    """The S3 client of this process; connects when first used."""
+    from pipeline.hosting.s3 import S3
+
+    return S3(s3_config(settings))
+
+
+def s3_config(settings: Settings) -> S3Config:
+    """What the S3 client needs."""
+    from pipeline.hosting.s3 import S3Config
+
+    secret = settings.aws_secret_access_key
+    return S3Config(
+        endpoint_url=settings.s3_endpoint_url,
+        region=settings.aws_region,
+        access_key_id=settings.aws_access_key_id,
+        secret_access_key=secret.get_secret_value() if secret else None,
+        bucket=settings.bucket,
+        inbox_bucket=settings.inbox_bucket,
+        source_buckets=settings.readable_buckets,
+    )
+
+
+def open_store(settings: Settings, secret: bytes) -> MemoStore:
+    """Recordings and memos."""
+    from pipeline.hosting.store import MemoStore
+
+    return MemoStore(open_s3(settings), cdn_url=settings.cdn_url, ca_bundle=settings.ca_bundle, secret=secret)
+
+
+def open_messenger(settings: Settings) -> LinqMessenger:
+    """Linq, or the sandbox."""
+    from pipeline.sending.messenger import LinqMessenger
+
+    key = settings.linq_api_key.get_secret_value() if settings.linq_api_key else None
+    return LinqMessenger(base_url=settings.linq_base_url, api_key=key)
+
+
+def open_spool(settings: Settings) -> Spool:
+    """Where a recording waits for its worker: a folder where the ledger is SQLite and so all is on one host, else the
+    bucket, since the worker may be on another."""
+    from pipeline.hosting.spool import LocalSpool, S3Spool
+
+    if settings.ledger_url.startswith("sqlite"):
+        return LocalSpool(make_home(settings.home) / "spool")
+    return S3Spool(open_s3(settings), settings.need("inbox_bucket"))
+
+
+def make_home(home: Path) -> Path:
+    """The home folder, readable by its owner only. Raises JobFailed (`home-unusable`)."""
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        text = f"MEMOLINE_HOME {home} cannot be used ({error.strerror}): name a folder that can be written."
+        raise JobFailed("home-unusable", text) from None
+    return home
+
+
+def work_dir(root: Path) -> Callable[[str], Path]:
+    """A maker of empty folders for one attempt, named `{job_id}.{epoch}`; what earlier attempts left is removed."""
+
+    def make(name: str) -> Path:
+        for old in root.glob(f"{name.split('.', maxsplit=1)[0]}.*"):
+            shutil.rmtree(old, ignore_errors=True)
+        folder = root / name
+        folder.mkdir(parents=True, mode=0o700)
+        return folder
+
+    return make

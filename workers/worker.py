@@ -1,0 +1,79 @@
+"""The two Celery workers, each in the foreground: `memoline worker audio` and `memoline worker send`."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Literal
+
+from celery import signals
+
+from pipeline.ports import Parts
+from pipeline.settings import Settings
+from workers.app import make_app
+from workers.hints import Hints
+from workers.log import set_up_logging
+from workers.tasks import register_tasks
+
+Kind = Literal["audio", "send"]
+SEND_THREADS = 8
+
+
+class PartsOfProcess:
+    """Connects the parts once a process, after any fork: a pool child must not share its parent's connections."""
+
+    def __init__(self, settings: Settings, by: str) -> None:
+        self._settings = settings
+        self._by = by
+        self._made: tuple[int, Parts] | None = None
+
+    def __call__(self) -> Parts:
+        from workers.wiring import connect
+
+        if self._made is None or self._made[0] != os.getpid():
+            self._made = (os.getpid(), connect(self._settings, f"{self._by}:{os.getpid()}"))
+        return self._made[1]
+
+
+def run_worker(kind: Kind, settings: Settings) -> None:
+    """Work on one queue until SIGTERM.
+
+    audio: prefork, one slot a core, so that a crash or a kill hits one job. send: threads, since it only waits for HTTP.
+    Raises Misuse (`missing-setting`) where the broker is not set, PartUnreachable when the ledger is away."""
+    broker_url = settings.need("broker_url")
+    if kind == "audio":
+        # The pool's children must not die of a TERM to the whole group: then running jobs are finished or requeued.
+        os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")
+    set_up_logging()
+    app = make_app(broker_url)
+    register_tasks(app, PartsOfProcess(settings, f"worker-{kind}"), Hints(app))
+    _tell_when_ready(settings.home / "run" / f"{kind}.ready")
+    app.worker_main(_arguments(kind))
+
+
+def _arguments(kind: Kind) -> list[str]:
+    pool = (
+        ["--pool", "prefork", "--concurrency", str(os.cpu_count() or 1)]
+        if kind == "audio"
+        else ["--pool", "threads", "--concurrency", str(SEND_THREADS)]
+    )
+    quiet = ["--without-gossip", "--without-mingle", "--loglevel", "INFO"]
+    return ["worker", "--queues", kind, "--hostname", f"{kind}@%h", *pool, *quiet]
+
+
+def _tell_when_ready(path: Path) -> None:
+    """Write the file by which the supervisor sees that the worker takes work."""
+
+    def ready(**_: object) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{os.getpid()}\n")
+
+    signals.worker_ready.connect(ready, weak=False)
+    signals.worker_process_init.connect(_lead_a_group, weak=False)
+
+
+def _lead_a_group(**_: object) -> None:
+    """Give a pool child its own process group, so that killing it for its time limit takes ffmpeg with it."""
+    os.setpgrp()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
