@@ -1,0 +1,62 @@
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-full up down lint bench lock clean
+
+PYTHON ?= python3
+PIP_INSTALL := install --quiet --disable-pip-version-check --no-compile
+RUN := .venv/.run-installed
+DEV := .venv/.dev-installed
+S3 := .venv-ministack/.installed
+
+help:  ## list the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
+
+setup: $(RUN) $(S3)  ## install all that `memoline up` needs into .venv (and .venv-ministack)
+
+demo: setup  ## send a dozen recordings through all three doors of an embedded stack
+	@.venv/bin/python -m infra.local.demo .memoline-demo
+
+test: $(DEV) $(S3)  ## run all tests but the slow tier
+	.venv/bin/python -m pytest -m "not slow"
+
+test-full: $(DEV) $(S3)  ## run the slow tier
+	.venv/bin/python -m pytest -m slow
+
+up: setup  ## start the embedded stack
+	@.venv/bin/memoline up
+
+down:  ## stop what `up` started
+	@test ! -x .venv/bin/memoline || .venv/bin/memoline down
+
+lint: $(DEV)  ## ruff and mypy
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+bench: $(DEV) $(S3)  ## ratios against a naive pipeline, measured in one run
+	.venv/bin/python -m tests.bench
+
+lock: $(DEV)  ## resolve the locked versions anew
+	.venv/bin/python -m pip $(PIP_INSTALL) uv
+	.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate --extra local --extra postgresql pyproject.toml -o requirements/run.txt
+	.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate -c requirements/run.txt requirements/dev.in -o requirements/dev.txt
+	.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate requirements/ministack.in -o requirements/ministack.txt
+
+clean: down  ## remove what was installed and made, not the recordings you sent
+	rm -rf .venv .venv-ministack .memoline-demo build *.egg-info
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+$(RUN): .venv/bin/python requirements/run.txt pyproject.toml
+	.venv/bin/python -m pip $(PIP_INSTALL) -r requirements/run.txt
+	.venv/bin/python -m pip $(PIP_INSTALL) --no-deps --editable .
+	@touch $@
+
+$(DEV): $(RUN) requirements/dev.txt
+	.venv/bin/python -m pip $(PIP_INSTALL) -r requirements/dev.txt
+	@touch $@
+
+$(S3): requirements/ministack.txt
+	$(PYTHON) -m venv .venv-ministack
+	.venv-ministack/bin/python -m pip $(PIP_INSTALL) -r requirements/ministack.txt
+	@touch $@
