@@ -20,7 +20,7 @@ def cancel(parts: Parts, job: Job) -> Job:
 
 
 def retry(parts: Parts, job: Job) -> Job:
-    """Start a REJECTED job, or a FAILED one that Linq never took, from the beginning. Raises NotNow (`not-retryable`)."""
+    """Start a REJECTED job, or a FAILED one that Linq never took, anew. Raises NotNow (`not-retryable`)."""
     if job.state not in (State.REJECTED, State.FAILED) or job.message_id:
         raise NotNow("not-retryable", _not_retryable(job), job_id=job.job_id, state=str(job.state))
     return parts.ledger.move(
@@ -80,6 +80,6 @@ def _not_retryable(job: Job) -> str:
     if job.message_id:
         return f"Linq took job {job.job_id} as message {job.message_id}: sending it again would make two memos."
     if job.state is State.HELD:
-        verb = "assign --chat ID" if job.code == "no-chat" else "resolve"
-        return f"Job {job.job_id} is HELD ({job.code}): `memoline {verb.split(maxsplit=1)[0]} {job.job_id}` decides about it."
+        verb = "assign" if job.code == "no-chat" else "resolve"
+        return f"Job {job.job_id} is HELD ({job.code}): `memoline {verb} {job.job_id}` decides about it."
     return f"Job {job.job_id} is {job.state}: only REJECTED and FAILED jobs can be tried again."

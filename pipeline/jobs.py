@@ -7,7 +7,8 @@
 
 Every function takes `Parts` and reads: look at the row, decide, move the row (one compare-and-set), act. Whoever loses
 a compare-and-set gets `Fenced` and stops without touching anything. `pipeline/reconcile.py` finds out about sends whose
-outcome is unknown; `pipeline/decisions.py` holds what a person may do to a job.
+outcome is unknown, `pipeline/settling.py` says what a report means for a job, and `pipeline/decisions.py` holds what a
+person may do.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from pipeline.hosting.names import job_id_for
 from pipeline.lease import kept
 from pipeline.model import Hosted, Job, Outcome, OutcomeKind, PauseScope, Request, State, StatusReport
 from pipeline.ports import Parts
+from pipeline.reconcile import confirm_later, look
 from pipeline.sending.pacing import backoff_s, poll_after_s
+from pipeline.settling import after_sent, apply_report
 
 _GONE_FOR_GOOD = frozenset({"recording-gone", "superseded", "source-changed"})
 
@@ -148,8 +151,6 @@ def _back_to_received(parts: Parts, job: Job, error: MemolineError, *, attempts:
 
 def _step_chat(parts: Parts, chat_id: str) -> bool:
     """One step for the first job of each lane of a chat; True where a place became free, so another may go."""
-    from pipeline.reconcile import confirm_later, look
-
     now = parts.clock.now()
     heads = parts.ledger.heads(chat_id, now)
     moved: Job | None = None
@@ -210,8 +211,6 @@ def _send(parts: Parts, job: Job) -> Job:
 
 
 def _apply_outcome(parts: Parts, job: Job, outcome: Outcome) -> Job:
-    from pipeline.reconcile import confirm_later
-
     if outcome.kind is OutcomeKind.ACCEPTED:
         return _sent(parts, job, outcome)
     if outcome.kind is OutcomeKind.REFUSED:
@@ -242,17 +241,6 @@ def _sent(parts: Parts, job: Job, outcome: Outcome) -> Job:
     return after_sent(parts, sent)
 
 
-def after_sent(parts: Parts, job: Job) -> Job:
-    """The recording is not needed any more, and a webhook may have been faster than the answer."""
-    try:
-        parts.store.discard(job.recording)
-    except MemolineError:
-        pass  # a leftover copy is the sweeper's to remove; the memo is sent all the same
-    for report in parts.ledger.reports_for(job):
-        job = apply_report(parts, job, report) or job
-    return job
-
-
 def record_late_answer(parts: Parts, job: Job, outcome: Outcome) -> Job:
     """Somebody moved the job while our POST was under way: a memo that was taken is written down all the same."""
     now = parts.ledger.get(job.job_id)
@@ -274,7 +262,8 @@ def too_old(parts: Parts, job: Job) -> bool:
 
 
 def _give_up(parts: Parts, job: Job) -> Job:
-    why = f"It could not be sent within {parts.rules.max_age_s:.0f} s (MEMOLINE_MAX_AGE_S): `memoline retry` sends it now."
+    limit_s = f"{parts.rules.max_age_s:.0f} s"
+    why = f"It could not be sent within {limit_s} (MEMOLINE_MAX_AGE_S): `memoline retry {job.job_id}` sends it now."
     return parts.ledger.move(job, State.FAILED, by=parts.by, code="too-old", message=why)
 
 
@@ -285,28 +274,6 @@ def _hosted(job: Job) -> Hosted:
 
 
 # ----------------------------------------------------------------------------------------------------------- settle
-
-
-def apply_report(parts: Parts, job: Job, report: StatusReport) -> Job | None:
-    """Move a job by what Linq reports. None where the report says nothing new.
-
-    A report that overtakes the sender's own commit (the job is still SENDING) waits in the ledger until that is done."""
-    if job.state is State.SENDING:
-        return None
-    known = {"message_id": job.message_id or report.message_id, "trace_id": job.trace_id or report.trace_id}
-    try:
-        if job.message_id is None and job.state in (State.UNCONFIRMED, State.HELD, State.HOSTED):
-            job = parts.ledger.move(job, State.SENT, by=parts.by, code=None, message=None, **known)
-        if report.status in ("delivered", "read") and job.state in (State.SENT, State.FAILED):
-            return parts.ledger.move(
-                job, State.DELIVERED, by=parts.by, code=None, message=None, next_look_at=0.0, **known
-            )
-        if report.status == "failed" and job.state is State.SENT:
-            why = f"Linq could not deliver it: {report.reason or 'no reason given'} ({report.code})."
-            return parts.ledger.move(job, State.FAILED, by=parts.by, code="not-delivered", message=why, **known)
-    except Fenced:
-        return None
-    return job
 
 
 def _poll(parts: Parts, job: Job) -> Job:

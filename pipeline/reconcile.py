@@ -1,19 +1,19 @@
 """Finding out what became of a send whose outcome nobody knows. Nothing is sent again on a guess.
 
 A memo's file name is unique to its job, and Linq's message list very likely shows it. After a quiet time the list is
-read; a second complete look that finds nothing decides: an answer that means "probably not sent" goes back to HOSTED, at
-most three times; everything else waits for a person.
+read; a second complete look that finds nothing decides: an answer that means "probably not sent" goes back to HOSTED,
+at most three times; everything else waits for a person.
 """
 
 from __future__ import annotations
 
 from pipeline.errors import PartUnreachable
-from pipeline.jobs import after_sent, apply_report
 from pipeline.model import Job, State
 from pipeline.ports import Parts
 from pipeline.sending.matching import Found, match
 from pipeline.sending.outcomes import probably_not_sent
 from pipeline.sending.pacing import poll_after_s
+from pipeline.settling import after_sent, apply_report
 
 LOOKS = 2
 MAX_RETURNS = 3

@@ -15,7 +15,7 @@ def make_app(broker_url: str | None) -> Celery:
         task_ignore_result=True,
         task_serializer="json",
         accept_content=["json"],
-        # Late acks with rejection give fast recovery from a killed worker; the ledger's count of attempts ends the loop.
+        # Late acks with rejection recover fast from a killed worker; the ledger's count of attempts ends the loop.
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         worker_prefetch_multiplier=1,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 PREPARE = "memoline.prepare"
 DELIVER = "memoline.deliver"
 HINT_TTL_S = 30
-"""How long a second hint for the same job is held back: longer than a queue usually takes, and the price of one lost."""
+"""How long a second hint for a job is held back: longer than a queue usually takes, and the price of one lost."""
 
 
 def task_for(job: Job) -> tuple[str, str] | None:
@@ -32,7 +32,7 @@ class Hints:
         self._app = app
 
     def wake(self, job: Job, *, once_s: int = 0) -> bool:
-        """Publish the hint for a job's next step; with once_s at most one in that many seconds. False: not published."""
+        """Publish the hint for a job's next step; with once_s at most one in so many seconds. False: not published."""
         target = task_for(job)
         if target is None or self._app is None:
             return False

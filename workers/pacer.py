@@ -13,7 +13,7 @@ from pipeline.errors import PartUnreachable
 from workers.app import KEY_PREFIX
 
 MESSAGES_A_MINUTE = 30
-"""Linq's limit for one chat: 30 messages in any 60 s. A token bucket of that rate would grant 59 in the first minute."""
+"""Linq's limit for one chat, in any 60 s. A token bucket of that rate would grant 59 in the first minute."""
 
 
 class RedisPacer:

@@ -39,7 +39,7 @@ class PartsOfProcess:
 def run_worker(kind: Kind, settings: Settings) -> None:
     """Work on one queue until SIGTERM.
 
-    audio: prefork, one slot a core, so that a crash or a kill hits one job. send: threads, since it only waits for HTTP.
+    audio: prefork, one slot a core, so that a crash or a kill hits one job. send: threads, as it only waits for HTTP.
     Raises Misuse (`missing-setting`) where the broker is not set, PartUnreachable when the ledger is away."""
     broker_url = settings.need("broker_url")
     if kind == "audio":

@@ -42,7 +42,7 @@ def main() -> int:
         names = _send_everything(recordings)
         arrivals = wait_for_all(lambda: memoline_json("jobs"), names, say, deadline_s=DEADLINE_S)
         say(f"all settled {time.monotonic() - started_s:.0f} s after the first was handed in")
-        return _report(arrivals, names, root)
+        return _report(arrivals, root)
     finally:
         memoline("down")
 
@@ -100,7 +100,7 @@ def _enqueue(path: Path, chat_id: str) -> str:
     return enqueue(path, chat_id).job_id
 
 
-def _report(arrivals: Sequence[Arrival], names: dict[str, str], root: Path) -> int:
+def _report(arrivals: Sequence[Arrival], root: Path) -> int:
     table(arrivals)
     for arrival in arrivals:
         print(arrival.line(), flush=True)
