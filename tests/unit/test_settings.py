@@ -1,0 +1,137 @@
+"""Settings: where a value comes from, which part is outside, and one sentence for each mistake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import Misuse
+from pipeline.settings import REAL_LINQ, STACK_FILE, load_settings, outside_parts
+
+STACK = {
+    "MEMOLINE_BROKER_URL": "redis://:secret@127.0.0.1:7001/0",
+    "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:7002",
+    "AWS_ACCESS_KEY_ID": "stack-key",
+    "AWS_SECRET_ACCESS_KEY": "stack-secret",
+    "MEMOLINE_BUCKET": "memoline-memos",
+    "MEMOLINE_CDN_URL": "https://localhost:7003",
+    "LINQ_API_V3_BASE_URL": "http://127.0.0.1:7004",
+    "LINQ_API_V3_API_KEY": "sandbox-key",
+}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A home in which a stack runs."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    (folder / STACK_FILE).write_text("".join(f"{name}={value}\n" for name, value in STACK.items()))
+    return folder
+
+
+def test_defaults_hold_without_any_setting(tmp_path: Path) -> None:
+    """With nothing set the ledger is SQLite under the default home, made absolute."""
+    settings = load_settings({}, tmp_path)
+    assert settings.home.is_absolute()
+    assert settings.ledger_url.startswith("sqlite:////")
+    assert (settings.max_bytes, settings.overflow, settings.bitrate_kbps) == (10_000_000, "compress", 64)
+
+
+def test_the_running_stack_is_used(home: Path, tmp_path: Path) -> None:
+    """What the stack wrote about itself counts where nothing else is set."""
+    settings = load_settings({"MEMOLINE_HOME": str(home)}, tmp_path)
+    assert settings.bucket == "memoline-memos"
+    assert settings.need("linq_api_key") == "sandbox-key"
+
+
+def test_stray_aws_keys_do_not_spoil_the_embedded_s3(home: Path, tmp_path: Path) -> None:
+    """A user's own AWS keys do not decide that S3 is outside, and are not used against ours."""
+    explicit = {"MEMOLINE_HOME": str(home), "AWS_ACCESS_KEY_ID": "mine", "AWS_SECRET_ACCESS_KEY": "mine"}
+    settings = load_settings(explicit, tmp_path)
+    assert settings.aws_access_key_id == "stack-key"
+    assert settings.need("aws_secret_access_key") == "stack-secret"
+
+
+def test_an_outside_bucket_drops_the_stacks_s3_values(home: Path, tmp_path: Path) -> None:
+    """With another bucket nothing of the embedded S3 leaks into the real one's client."""
+    explicit = {"MEMOLINE_HOME": str(home), "MEMOLINE_BUCKET": "real", "AWS_ACCESS_KEY_ID": "mine"}
+    settings = load_settings(explicit, tmp_path)
+    assert settings.bucket == "real"
+    assert settings.s3_endpoint_url is None
+    assert settings.aws_access_key_id == "mine"
+    assert settings.aws_secret_access_key is None
+
+
+def test_values_equal_to_the_stacks_own_count_as_ours() -> None:
+    """After `eval "$(memoline env)"` nothing is outside."""
+    assert outside_parts(STACK, STACK) == frozenset()
+
+
+def test_a_linq_key_alone_means_the_real_api(home: Path, tmp_path: Path) -> None:
+    """A key that is not the sandbox's goes to the real API, never to the sandbox, and the other way round."""
+    settings = load_settings({"MEMOLINE_HOME": str(home), "LINQ_API_V3_API_KEY": "real-key"}, tmp_path)
+    assert settings.linq_base_url == REAL_LINQ
+    assert settings.need("linq_api_key") == "real-key"
+
+
+def test_the_environment_wins_over_dotenv(tmp_path: Path) -> None:
+    """`.env` of the working folder is read, and the environment goes before it."""
+    (tmp_path / ".env").write_text("MEMOLINE_MAX_BYTES=60000\nMEMOLINE_OVERFLOW=cut\n")
+    settings = load_settings({"MEMOLINE_MAX_BYTES": "70000"}, tmp_path)
+    assert (settings.max_bytes, settings.overflow) == (70_000, "cut")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MEMOLINE_CDN_URL", "http://cdn.example"),
+        ("MEMOLINE_CDN_URL", "ftp://cdn.example"),
+        ("AWS_ENDPOINT_URL_S3", "http://s3.example"),
+        ("AWS_ENDPOINT_URL_S3", "nonsense"),
+        ("LINQ_API_V3_BASE_URL", "http://linq.example"),
+        ("MEMOLINE_BROKER_URL", "amqp://localhost"),
+        ("MEMOLINE_DATABASE_URL", "mysql://localhost/x"),
+        ("MEMOLINE_MAX_BYTES", "ten"),
+        ("MEMOLINE_MAX_BYTES", "1"),
+        ("MEMOLINE_OVERFLOW", "squeeze"),
+        ("MEMOLINE_FFMPEG", "/no/such/ffmpeg"),
+        ("MEMOLINE_CA_BUNDLE", "/no/such/ca.pem"),
+        ("MEMOLINE_HTTP_PORT", "99999"),
+    ],
+)
+def test_a_wrong_value_is_one_sentence_that_names_the_setting(tmp_path: Path, name: str, value: str) -> None:
+    """Each bad setting has the code `bad-setting`, exit status 2, its name, and one line."""
+    with pytest.raises(Misuse) as caught:
+        load_settings({name: value}, tmp_path)
+    assert caught.value.code == "bad-setting"
+    assert caught.value.exit_status == 2
+    assert caught.value.message.startswith(name)
+    assert "\n" not in caught.value.message
+
+
+def test_a_bad_setting_never_shows_a_password(tmp_path: Path) -> None:
+    """The sentence about a wrong URL masks what is secret in it."""
+    with pytest.raises(Misuse) as caught:
+        load_settings({"MEMOLINE_BROKER_URL": "amqp://user:hunter2@host"}, tmp_path)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_secrets_are_masked_in_the_repr(home: Path, tmp_path: Path) -> None:
+    """Printing the settings by accident shows no secret of S3 or Linq."""
+    shown = repr(load_settings({"MEMOLINE_HOME": str(home)}, tmp_path))
+    assert "stack-secret" not in shown
+    assert "sandbox-key" not in shown
+
+
+def test_what_is_missing_is_named(tmp_path: Path) -> None:
+    """Needing a value that nobody set says which, and what to do."""
+    with pytest.raises(Misuse, match="MEMOLINE_BUCKET is not set") as caught:
+        load_settings({}, tmp_path).need("bucket")
+    assert caught.value.code == "missing-setting"
+
+
+def test_settings_survive_the_way_through_an_environment(home: Path, tmp_path: Path) -> None:
+    """A child process that is given `as_environment` has the same settings."""
+    settings = load_settings({"MEMOLINE_HOME": str(home), "MEMOLINE_SEND_TIMEOUT_S": "2.5"}, tmp_path)
+    assert load_settings(settings.as_environment(), tmp_path / "elsewhere") == settings
