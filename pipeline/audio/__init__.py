@@ -1,0 +1,19 @@
+"""What a recording is and what becomes of it. Public: `inspect`, `convert`, `AudioRunner`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipeline.audio.room import AudioRunner, Converted, Inspection, convert, inspect
+
+__all__ = ["AudioRunner", "Converted", "Inspection", "convert", "inspect"]
+
+
+def __getattr__(name: str) -> object:
+    """Load the room when one of its names is asked for: importing the package costs nothing."""
+    if name in __all__:
+        from pipeline.audio import room
+
+        return getattr(room, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

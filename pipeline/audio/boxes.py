@@ -1,0 +1,115 @@
+"""The boxes of an MP4, M4A, MOV or 3GP file (ISO/IEC 14496-12): its kind, its order, and what it says about people."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+MAX_MOOV_BYTES = 1 << 25
+_NESTED = frozenset({b"moov", b"trak", b"mdia", b"minf", b"stbl", b"udta", b"ilst", b"moof", b"traf", b"edts"})
+_PERSONAL = frozenset({b"uuid", b"loci", b"Xtra", b"chpl", b"keys", b"cprt", b"titl", b"auth", b"perf"})
+_LISTED = frozenset({b"covr", b"aART", b"desc", b"ldes", b"gnre", b"apID", b"cnID", b"trkn", b"rate"})
+_TECHNICAL = frozenset({b"\xa9too", b"\xa9enc", b"\xa9swr"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layout:
+    """container: `m4a`, `mp4`, `mov`, `3gp` or, in pieces, `m4a-fragmented`. personal: some may tell of people."""
+
+    container: str
+    moov_first: bool | None
+    encrypted: bool
+    personal: bool
+
+
+def _top(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
+    """(kind, start of the payload, its size) of each top-level box."""
+    end = file.seek(0, 2)
+    at = 0
+    while at + 8 <= end:
+        file.seek(at)
+        size, kind = struct.unpack(">I4s", file.read(8))
+        header = 8
+        if size == 1:
+            raw = file.read(8)
+            size, header = (int.from_bytes(raw, "big"), 16) if len(raw) == 8 else (0, 16)
+        elif size == 0:
+            size = end - at
+        if size < header:
+            return
+        yield kind, at + header, min(size, end - at) - header
+        at += size
+
+
+def _inner(data: bytes, depth: int = 0) -> Iterator[tuple[bytes, bytes]]:
+    """(kind, payload) of every box inside, outer before inner. Broken sizes end the walk of their level."""
+    at = 0
+    while at + 8 <= len(data):
+        size, kind = struct.unpack_from(">I4s", data, at)
+        if size < 8 or at + size > len(data):
+            return
+        payload = data[at + 8 : at + size]
+        yield kind, payload
+        if depth < 12:
+            yield from _inner(_children(kind, payload), depth + 1)
+        at += size
+
+
+def _children(kind: bytes, payload: bytes) -> bytes:
+    if kind in _NESTED:
+        return payload
+    if kind == b"meta":
+        return payload if payload[4:8] in (b"hdlr", b"keys", b"ilst") else payload[4:]
+    return b""
+
+
+def read(path: Path) -> Layout:
+    """The layout of a file of this family. Never raises for what is in it."""
+    kinds: list[bytes] = []
+    brand = b""
+    inner: list[tuple[bytes, bytes]] = []
+    with path.open("rb") as file:
+        for kind, start, size in _top(file):
+            kinds.append(kind)
+            if kind in (b"ftyp", b"moov", b"moof") and size <= MAX_MOOV_BYTES and len(inner) < 200_000:
+                file.seek(start)
+                payload = file.read(size)
+                if kind == b"ftyp":
+                    brand = payload[:4]
+                else:
+                    inner.extend(_inner(payload))
+            if len(kinds) > 100_000:
+                break
+    return Layout(
+        container=_container(brand, b"moof" in kinds),
+        moov_first=kinds.index(b"moov") < kinds.index(b"mdat") if {b"moov", b"mdat"} <= set(kinds) else None,
+        encrypted=any(_is_protected(kind, payload) for kind, payload in inner),
+        personal=b"uuid" in kinds or _tells_of_people(inner),
+    )
+
+
+def _container(brand: bytes, fragmented: bool) -> str:
+    if brand.startswith(b"qt") or not brand:
+        return "mov"
+    if brand.startswith((b"3gp", b"3g2")):
+        return "3gp"
+    return "m4a-fragmented" if fragmented else "m4a"
+
+
+def _is_protected(kind: bytes, payload: bytes) -> bool:
+    """Sample entries `enca`, `drms` and Audible's `aavd` name protected sound."""
+    return kind == b"stsd" and payload[12:16] in (b"enca", b"drms", b"aavd")
+
+
+def _tells_of_people(inner: list[tuple[bytes, bytes]]) -> bool:
+    in_list = False
+    for kind, payload in inner:
+        in_list = kind == b"ilst" or (in_list and kind != b"udta")
+        if kind in _PERSONAL or (kind[:1] == b"\xa9" and kind not in _TECHNICAL) or (in_list and kind in _LISTED):
+            return True
+        if kind == b"----" and b"iTunSMPB" not in payload and b"iTunNORM" not in payload:
+            return True
+    return False

@@ -1,0 +1,97 @@
+"""How the channels become one. Never `-ac 1`: it adds 3 dB to equal channels, and makes an inverted pair silent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.audio.report import Level
+
+_LAYOUTS: dict[str, tuple[str, ...]] = {
+    "3.0": ("FL", "FR", "FC"),
+    "3.1": ("FL", "FR", "FC"),
+    "4.0": ("FL", "FR", "FC", "BC"),
+    "4.1": ("FL", "FR", "FC", "BC"),
+    "5.0": ("FL", "FR", "FC", "BL", "BR"),
+    "5.1": ("FL", "FR", "FC", "BL", "BR"),
+    "5.0(side)": ("FL", "FR", "FC", "SL", "SR"),
+    "5.1(side)": ("FL", "FR", "FC", "SL", "SR"),
+    "6.1": ("FL", "FR", "FC", "BC", "SL", "SR"),
+    "7.0": ("FL", "FR", "FC", "BL", "BR", "SL", "SR"),
+    "7.1": ("FL", "FR", "FC", "BL", "BR", "SL", "SR"),
+}
+_WEIGHTS = {"FC": 1.0, "FL": 0.5, "FR": 0.5}
+_SURROUND = 0.35
+LIMITER = "alimiter=limit=0.71:level=false"
+"""Decodes at -1.0 dBTP; 0.841 gave +0.5 (measured)."""
+
+MEASURE_ONE = "astats=measure_perchannel=RMS_level+Peak_level:measure_overall=none"
+MEASURE_TWO = "highpass=f=40,pan=4c|c0=c0|c1=c1|c2=0.5*c0+0.5*c1|c3=0.5*c0-0.5*c1," + MEASURE_ONE
+"""Left, right, middle and side. The high-pass is needed: a common DC offset hides an inverted channel."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Downmix:
+    """filters: the ffmpeg filter chain that makes one channel. name: `mono`, `left`, `right`, `mid`, `side`, `many`."""
+
+    name: str
+    filters: str
+
+
+MONO = Downmix(name="mono", filters="aformat=channel_layouts=mono")
+LEFT = Downmix(name="left", filters="pan=mono|c0=c0")
+RIGHT = Downmix(name="right", filters="pan=mono|c0=c1")
+MID = Downmix(name="mid", filters="pan=mono|c0=0.5*c0+0.5*c1")
+SIDE = Downmix(name="side", filters="pan=mono|c0=0.5*c0-0.5*c1")
+
+
+def measuring_filter(channels: int) -> str:
+    """The filter chain of the measuring pass."""
+    return MEASURE_TWO if channels == 2 else MEASURE_ONE
+
+
+def _power(level: Level) -> float:
+    return float(10 ** (level.rms_db / 10))
+
+
+def correlation(levels: tuple[Level, ...]) -> float | None:
+    """How alike left and right are, -1 (inverted) to 1 (equal); None where it was not measured or a side is silent."""
+    if len(levels) != 4:
+        return None
+    left, right, middle, side = (_power(level) for level in levels)
+    if left <= 0 or right <= 0:
+        return None
+    return float((middle - side) / (left * right) ** 0.5)
+
+
+def choose(channels: int, layout: str, levels: tuple[Level, ...]) -> Downmix:
+    """The downmix for a stream, from what the measuring pass found."""
+    if channels <= 1:
+        return MONO
+    if channels > 2:
+        return _many(channels, layout)
+    if len(levels) != 4:
+        return MID
+    gap_db = levels[0].rms_db - levels[1].rms_db
+    if gap_db > 20:
+        return LEFT
+    if gap_db < -20:
+        return RIGHT
+    corr = correlation(levels)
+    return SIDE if corr is not None and corr < -0.5 else MID
+
+
+def cancels(levels: tuple[Level, ...]) -> bool:
+    """Whether a player with one speaker would hear (nearly) nothing of these two channels."""
+    corr = correlation(levels)
+    return corr is not None and corr < -0.5 and abs(levels[0].rms_db - levels[1].rms_db) <= 20
+
+
+def _many(channels: int, layout: str) -> Downmix:
+    """Centre in front, as film sound has speech there; unknown layouts are averaged. Only channels that exist may be
+    named: `pan` loses the others without a word."""
+    names = _LAYOUTS.get(layout)
+    if names:
+        terms = "+".join(f"{_WEIGHTS.get(name, _SURROUND):g}*{name}" for name in names)
+    else:
+        terms = "+".join(f"{1 / channels:.4f}*c{at}" for at in range(channels))
+    return Downmix(name="many", filters=f"pan=mono|c0={terms},{LIMITER}")

@@ -1,0 +1,151 @@
+"""What will be done with a recording, and why. Pure: facts in, a plan out."""
+
+from __future__ import annotations
+
+from pipeline.audio import downmix, fit
+from pipeline.audio.formats import ACCEPTED, COPIED_FROM, LOSSLESS, M4A, RICH_CODECS, Accepted
+from pipeline.audio.probe import Heard
+from pipeline.model import Action, AudioSettings, AudioStream, Plan, Probe
+
+SHORTEST_PAIR_S = 0.5
+"""Below this, two channels that seem to cancel each other may do so by chance."""
+
+
+def accepted_type(facts: Probe) -> Accepted | None:
+    """The accepted type that a recording is, whatever its size; None where it is none."""
+    row = ACCEPTED.get(facts.container or "")
+    if row is None or facts.has_video or facts.fragmented or len(facts.audio) != 1:
+        return None
+    stream = facts.audio[0]
+    plays = stream.codec in row.codecs and 1 <= stream.channels <= 2 and _is_plain(stream)
+    return row if plays else None
+
+
+def _is_plain(stream: AudioStream) -> bool:
+    """Whether AAC is of the one profile that every player knows."""
+    return stream.codec != "aac" or stream.profile == "LC"
+
+
+def decide(facts: Probe, heard: Heard, settings: AudioSettings) -> Plan:
+    """The plan for a recording that was probed and listened to. Codes of a reject: `no-sound`, `too-long`."""
+    if heard.samples == 0:
+        return _reject("no-sound", "The recording has an audio stream but no sound in it: record it again.")
+    accepted = accepted_type(facts)
+    fits = facts.size_bytes < settings.max_bytes
+    why_not = _damage(facts, heard)
+    if accepted and fits and not why_not:
+        return _pass_through(facts, heard, accepted)
+    if not why_not and copyable(facts) and _copy_bytes(heard) < settings.max_bytes:
+        return Plan(
+            action=Action.REMUX, code="rewrapped", reason=f"AAC-LC sound is taken as it is out of {facts.container}.",
+            accepted_as=accepted.name if accepted else None, extension=M4A.extension, mime_type=M4A.mime_type,
+        )  # fmt: skip
+    reason = why_not or _why_transcode(facts, accepted, fits)
+    return transcode(facts, heard, settings, reason, accepted)
+
+
+def _reject(code: str, sentence: str) -> Plan:
+    return Plan(action=Action.REJECT, code=code, reason=sentence)
+
+
+def _damage(facts: Probe, heard: Heard) -> str | None:
+    """Why sound cannot be used as it is although its type is right."""
+    if heard.decode_errors and heard.decode_errors * 50 > heard.packets:
+        return f"{heard.decode_errors} of {heard.packets} packets are damaged, so the sound is encoded anew."
+    if heard.duration_s >= SHORTEST_PAIR_S and downmix.cancels(heard.levels):
+        return "Its two channels cancel each other on one speaker, so one channel is made of them."
+    if facts.truncated:
+        return "Less is there than its headers promise, so the sound is encoded anew."
+    return None
+
+
+def _pass_through(facts: Probe, heard: Heard, accepted: Accepted) -> Plan:
+    notes = [f"It is {accepted.name.upper()} and under the limit"]
+    if facts.has_tags or (accepted is M4A and facts.has_other_streams):
+        notes.append("its tags are taken out")
+    if heard.silent:
+        notes.append("it is all digital silence")
+    return Plan(
+        action=Action.PASS_THROUGH, code="accepted", reason="; ".join(notes) + ".", accepted_as=accepted.name,
+        extension=accepted.extension, mime_type=accepted.mime_type,
+    )  # fmt: skip
+
+
+def copyable(facts: Probe) -> bool:
+    stream = facts.audio[0]
+    right = stream.codec == "aac" and stream.profile == "LC" and 1 <= stream.channels <= 2
+    return right and facts.container in COPIED_FROM
+
+
+def _copy_bytes(heard: Heard) -> float:
+    """The most that the frames take in an M4A of their own."""
+    return heard.packet_bytes + fit.FRAME_BYTES * (heard.packets + 2) + fit.CONTAINER_BYTES
+
+
+def _why_transcode(facts: Probe, accepted: Accepted | None, fits: bool) -> str:
+    stream = facts.audio[0]
+    if accepted and not fits:
+        return f"It is {accepted.name.upper()}, but {facts.size_bytes:,} bytes are over the limit."
+    inside = f"{stream.codec}{f' ({stream.profile})' if stream.profile else ''}"
+    many = f", {stream.channels} channels" if stream.channels > 2 else ""
+    return f"{inside}{many} in {facts.container} is not an accepted type."
+
+
+def most_kbps(facts: Probe, settings: AudioSettings) -> float:
+    """The bitrate where no limit binds: the setting, but nothing above what the source carries."""
+    stream = facts.audio[0]
+    lossless = stream.codec in LOSSLESS or stream.codec.startswith(("pcm_", "dsd_"))
+    source_kbps = None if lossless else stream.bitrate_kbps or _average_kbps(facts)
+    richness = RICH_CODECS.get(stream.codec, 1.5 if (stream.profile or "").startswith("HE") else 1.0)
+    useful = fit.useful_kbps(stream.sample_rate_hz, source_kbps, richness, settings.min_bitrate_kbps)
+    return min(settings.bitrate_kbps, useful)
+
+
+def _average_kbps(facts: Probe) -> float | None:
+    """kb/s of the whole file, for streams that do not name theirs; None beside video or where the length is unknown."""
+    if facts.has_video or not facts.duration_s:
+        return None
+    return facts.size_bytes / facts.duration_s / 125
+
+
+def transcode(
+    facts: Probe, heard: Heard, settings: AudioSettings, reason: str, accepted: Accepted | None = None
+) -> Plan:
+    """The plan to encode: as many bits as fit, then the overflow rule."""
+    most, least = most_kbps(facts, settings), settings.min_bitrate_kbps
+    rate, limit = facts.audio[0].sample_rate_hz, settings.max_bytes
+    duration_s = heard.duration_s if heard.whole else facts.duration_s or heard.duration_s
+    coding = fit.whole(limit, duration_s, rate, most, min(least, most))
+    code = "transcoded" if coding and coding.bitrate_kbps >= most - 0.001 else "fitted"
+    if code == "fitted" and settings.overflow == "cut":
+        coding, code = fit.cut_to(limit, most, rate), "cut"
+    elif coding is None and settings.overflow == "reject":
+        return _too_long(duration_s, settings)
+    elif coding is None and settings.overflow == "split":
+        coding, code = fit.cut_to(limit, least, rate), "split"
+    elif coding is None:
+        coding, code = fit.cut_to(limit, least, rate), "cut"
+    notes = [reason, *(["It is all digital silence."] if heard.silent else []), *_what_gives(code, coding, duration_s)]
+    return Plan(
+        action=Action.TRANSCODE, code=code, reason=" ".join(notes), accepted_as=accepted.name if accepted else None,
+        extension=M4A.extension, mime_type=M4A.mime_type, bitrate_kbps=coding.bitrate_kbps,
+        sample_rate_hz=coding.sample_rate_hz, cutoff_hz=coding.cutoff_hz, keep_s=coding.keep_s,
+    )  # fmt: skip
+
+
+def _too_long(duration_s: float, settings: AudioSettings) -> Plan:
+    return _reject(
+        "too-long",
+        f"{duration_s / 60:.0f} minutes do not fit into {settings.max_bytes:,} bytes at {settings.min_bitrate_kbps:g} "
+        "kb/s: shorten the recording, or let it be cut or split.",
+    )
+
+
+def _what_gives(code: str, coding: fit.Coding, duration_s: float) -> list[str]:
+    if code == "fitted":
+        return [f"To fit the limit, {coding.bitrate_kbps:.0f} kb/s are used."]
+    if code == "cut":
+        return [f"{(coding.keep_s or 0) / 60:.1f} of {duration_s / 60:.1f} minutes fit; the cut is made at a pause."]
+    if code == "split":
+        return ["It does not fit whole and is split at pauses."]
+    return []

@@ -1,0 +1,141 @@
+"""Gathering the facts about a recording: bytes looked at, its header opened by ffmpeg, its sound decoded."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.audio import boxes, child, downmix, report, sniff, tags
+from pipeline.errors import Misuse, RecordingRejected, ToolFailed
+from pipeline.model import Probe
+
+_BROKEN = "Open it in the program that made it and export it again."
+HEADER_WALL_S = 30
+SOUND_SHOWN_S = 10.0
+"""Seconds of sound that show that a long recording to be transcoded has any."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Heard:
+    """What decoding gave. whole: to the end of the recording. duration_s: of what was decoded. packet_bytes: the
+    compressed audio read. levels: as the measuring pass found them."""
+
+    whole: bool
+    samples: int
+    duration_s: float
+    decode_errors: int
+    packets: int
+    packet_bytes: int
+    levels: tuple[report.Level, ...]
+
+    @property
+    def silent(self) -> bool:
+        """Nothing but digital silence was heard."""
+        return bool(self.levels) and all(level.peak_db == float("-inf") for level in self.levels)
+
+
+def checked_path(path: str | Path) -> Path:
+    """The path as a readable regular file. Raises Misuse: `no-such-file`, `is-a-directory`, `unreadable`."""
+    given = Path(path)
+    try:
+        if given.is_dir():
+            raise Misuse("is-a-directory", f"{given} is a folder: name the recordings in it.", path=str(given))
+        if not given.is_file():
+            if given.exists():
+                raise Misuse("unreadable", f"{given} is not a regular file: name a recording.", path=str(given))
+            raise Misuse("no-such-file", f"There is no file {given}: check the path.", path=str(given))
+        with given.open("rb"):
+            return given
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise Misuse(
+            "unreadable", f"{given} cannot be read ({why}): check its permissions.", path=str(given)
+        ) from error
+
+
+def probe(path: Path, ffmpeg: str) -> Probe:
+    """The facts in the headers of a readable file. Raises RecordingRejected where there is nothing to be had."""
+    sniffed = sniff.look(path)
+    done = child.run(
+        ffmpeg, [*_header_args(sniffed.demuxer, path)], child.Limits(wall_s=HEADER_WALL_S, file_bytes=1 << 24)
+    )
+    header = report.header(done.report)
+    if not header.opened:
+        raise _refused(done)
+    if not header.audio:
+        raise RecordingRejected("no-audio-stream", "The file has no audio stream: send one with sound in it.")
+    layout = boxes.read(path) if sniffed.demuxer == "mov" else None
+    container = "mp4" if sniffed.container.startswith("m4a") and header.has_video else sniffed.container
+    return Probe(
+        path=path,
+        size_bytes=path.stat().st_size,
+        container=container.removesuffix("-fragmented"),
+        demuxer=sniffed.demuxer,
+        duration_s=header.duration_s,
+        audio=header.audio,
+        has_video=header.has_video,
+        has_other_streams=header.has_other_streams,
+        has_tags=bool(header.tags) or header.has_chapters or tags.has_personal(path, container, layout),
+        moov_first=layout.moov_first if layout else None,
+        fragmented=sniffed.container.endswith("-fragmented"),
+    )
+
+
+def _header_args(demuxer: str, path: Path) -> list[str]:
+    return ["-loglevel", "info", *child.input_args(demuxer, path)]
+
+
+def _refused(done: child.Finished) -> RecordingRejected:
+    if done.returncode < 0 and not done.out_of_time and "Input #0" not in done.report and not done.report.strip():
+        raise ToolFailed(done.argv, done.returncode, done.report)
+    return RecordingRejected("broken", f"The recording is damaged: its beginning makes no sense. {_BROKEN}")
+
+
+def hear(facts: Probe, ffmpeg: str, limit_s: float | None, *, measure: bool = True) -> Heard:
+    """Decode the first audio stream, at most limit_s seconds of it, and measure its levels. Writes nothing."""
+    stream = facts.audio[0]
+    keep = ["-t", f"{limit_s:.3f}"] if limit_s else []
+    filters = ["-af", downmix.measuring_filter(stream.channels)] if measure else []
+    args = [
+        *("-loglevel", "verbose", *child.input_args(facts.demuxer or "", facts.path)),
+        *("-map", "0:a:0", "-vn", "-sn", "-dn", *filters, *keep, "-f", "null", "-"),
+    ]
+    done = child.run(ffmpeg, args, child.Limits(wall_s=wall_s(facts, limit_s), file_bytes=1 << 26))
+    found = report.counts(done.report)
+    rate = stream.sample_rate_hz or 1
+    seconds = found.samples / rate
+    return Heard(
+        whole=not done.out_of_time and (limit_s is None or seconds < limit_s - 0.1),
+        samples=0 if done.out_of_time else found.samples,
+        duration_s=seconds,
+        decode_errors=found.decode_errors,
+        packets=found.packets,
+        packet_bytes=found.packet_bytes,
+        levels=report.levels(done.report),
+    )
+
+
+def run_length_s(facts: Probe, ffmpeg: str) -> float | None:
+    """Seconds of the first audio stream by its time stamps: a demux, 1 to 2 % of what an encode costs."""
+    args = [
+        *("-loglevel", "verbose", *child.input_args(facts.demuxer or "", facts.path)),
+        *("-map", "0:a:0", "-c", "copy", "-f", "null", "-"),
+    ]
+    done = child.run(ffmpeg, args, child.Limits(wall_s=120))
+    return report.counts(done.report).time_s or None
+
+
+def wall_s(facts: Probe, limit_s: float | None) -> float:
+    """A wall limit for decoding: real time at 10 times the speed of playing, and a minute."""
+    known = min(value for value in (facts.duration_s, limit_s, 6 * 3600.0) if value)
+    return 60 + known / 10
+
+
+def version(ffmpeg: str) -> str:
+    """The version that an ffmpeg calls itself, e.g. `n9.0.2-17`. Raises Misuse `no-ffmpeg` where it has none."""
+    done = child.run(ffmpeg, ["-version"], child.Limits(wall_s=10))
+    found = re.search(r"^ffmpeg version (\S+)", done.report, re.MULTILINE)
+    if not found:
+        raise Misuse("no-ffmpeg", "The ffmpeg that is named is no ffmpeg: correct MEMOLINE_FFMPEG or unset it.")
+    return found[1]

@@ -1,0 +1,66 @@
+"""Nothing leaves this room unproven: an encoded memo decodes to the last planned sample, a copy has the same frames."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.audio import child, report, sniff, transcode
+from pipeline.errors import ToolFailed
+from pipeline.model import Probe
+
+FRAME_SAMPLES = 1024
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Proof:
+    """What was measured on the finished file."""
+
+    size_bytes: int
+    duration_s: float
+    sha256: str
+
+
+def encoded(path: Path, ffmpeg: str, *, samples: int, sample_rate_hz: int) -> Proof:
+    """Decode a memo wholly. Raises ToolFailed where a sample is missing or an error shows: ffmpeg is to blame."""
+    args = ["-loglevel", "verbose", *child.input_args("mov", path), "-map", "0:a:0", "-f", "null", "-"]
+    done = child.run(ffmpeg, args, child.Limits(wall_s=60 + samples / sample_rate_hz / 10))
+    found = report.counts(done.report)
+    if done.returncode or found.decode_errors or not samples <= found.samples < samples + FRAME_SAMPLES:
+        raise ToolFailed(
+            done.argv, done.returncode, f"{found.samples} of {samples} samples decode. {done.report[-200:]}"
+        )
+    return _proof(path, found.samples / sample_rate_hz)
+
+
+def copied(path: Path, ffmpeg: str, facts: Probe, duration_s: float) -> Proof:
+    """Demux a copy and compare its frames' hash with the recording's. Raises ToolFailed where they differ."""
+    before = _frames(facts.demuxer or "", facts.path, ffmpeg)
+    sniffed = sniff.look(path)
+    after = _frames(sniffed.demuxer, path, ffmpeg)
+    if before.hash is None or before.hash != after.hash:
+        raise ToolFailed(after.argv, 0, "The copied frames are not the recording's.")
+    return _proof(path, duration_s)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Frames:
+    argv: tuple[str, ...]
+    hash: str | None
+
+
+def _frames(demuxer: str, path: Path, ffmpeg: str) -> _Frames:
+    done = child.run(ffmpeg, transcode.hash_args(demuxer, path), child.Limits())
+    return _Frames(argv=done.argv, hash=report.stream_hash(done.report))
+
+
+def as_is(path: Path, duration_s: float) -> Proof:
+    """Measure a file that is the recording, byte for byte."""
+    return _proof(path, duration_s)
+
+
+def _proof(path: Path, duration_s: float) -> Proof:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Proof(size_bytes=path.stat().st_size, duration_s=duration_s, sha256=digest)

@@ -1,0 +1,72 @@
+"""The command lines that make sound: pure functions from values to arguments for ffmpeg."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.audio import child
+from pipeline.audio.downmix import Downmix
+from pipeline.audio.fit import FAST_CODER_FROM_KBPS, Coding
+from pipeline.audio.formats import SEEKABLE
+from pipeline.audio.pause import Cut
+from pipeline.model import Probe
+
+_CLEAN = ("-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact", "-flags", "+bitexact")
+_EVEN = "asetpts=N/SR/TB"
+"""Time by counting samples. Streams that begin before zero (Opus) or have gaps would lose samples in the M4A's edit list."""
+_ONE_STREAM = ("-map", "0:a:0", "-vn", "-sn", "-dn")
+
+
+def _start_args(facts: Probe, from_s: float) -> tuple[list[str], list[str]]:
+    """(input options, filters) that begin at from_s: a jump where there is an index, else decoding up to it."""
+    source = child.input_args(facts.demuxer or "", facts.path)
+    if from_s <= 0:
+        return source, []
+    if facts.container in SEEKABLE:
+        return ["-ss", f"{from_s:.6f}", *source], []
+    return source, [_EVEN, f"atrim=start={from_s:.6f}"]
+
+
+def encode_args(
+    facts: Probe, mix: Downmix, coding: Coding, to: Path, *, cut: Cut | None = None, from_s: float = 0.0
+) -> list[str]:
+    """Encode the recording from from_s to the cut (or its end) as a mono M4A. cut.at_s counts from from_s."""
+    source, start = _start_args(facts, from_s)
+    ends = []
+    if cut:
+        fade_at = max(cut.at_s - cut.fade_s, 0)
+        ends = [f"atrim=end={cut.at_s:.6f}", f"afade=t=out:st={fade_at:.6f}:d={cut.fade_s:g}:curve=hsin"]
+    filters = ",".join([*start, _EVEN, mix.filters, *ends])
+    coder = ["-aac_coder", "fast"] if coding.bitrate_kbps >= FAST_CODER_FROM_KBPS else []
+    edge = ["-cutoff", str(coding.cutoff_hz)] if coding.cutoff_hz else []
+    return [
+        *("-loglevel", "verbose", *source, *_ONE_STREAM, "-af", filters, "-ar", str(coding.sample_rate_hz)),
+        *("-c:a", "aac", "-profile:a", "aac_low", "-b:a", str(round(coding.bitrate_kbps * 1000)), *coder, *edge),
+        *(*_CLEAN, "-movflags", "+faststart", "-f", "ipod", "-y", f"file:{to}"),
+    ]
+
+
+def copy_args(facts: Probe, to: Path) -> list[str]:
+    """Copy the first audio stream's frames into a clean M4A."""
+    return [
+        *("-loglevel", "verbose", *child.input_args(facts.demuxer or "", facts.path), *_ONE_STREAM, "-c:a", "copy"),
+        *(*_CLEAN, "-movflags", "+faststart", "-f", "ipod", "-y", f"file:{to}"),
+    ]
+
+
+def window_args(facts: Probe, mix: Downmix, from_s: float, length_s: float, to: Path) -> list[str]:
+    """Write a short window of the sound as a WAV of 16 kHz."""
+    source, start = _start_args(facts, from_s)
+    filters = ",".join([*start, _EVEN, mix.filters])
+    return [
+        *("-loglevel", "error", *source, *_ONE_STREAM, "-af", filters, "-t", f"{length_s:.6f}", "-ar", "16000"),
+        *("-c:a", "pcm_s16le", "-map_metadata", "-1", "-fflags", "+bitexact", "-f", "wav", "-y", f"file:{to}"),
+    ]
+
+
+def hash_args(demuxer: str, path: Path) -> list[str]:
+    """Hash the packets of the first audio stream, and nothing else, to the standard output."""
+    return [
+        *("-loglevel", "error", *child.input_args(demuxer, path), "-map", "0:a:0", "-c", "copy"),
+        *("-f", "streamhash", "-hash", "sha256", "-"),
+    ]
