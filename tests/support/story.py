@@ -1,0 +1,205 @@
+"""Ports for tests of the story: a real SQLite ledger, and a store, Linq, pacer and clock that do as they are told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipeline.ledger.ledger import SqlLedger
+from pipeline.ledger.migrate import migrate
+
+from pipeline.errors import MemolineError
+from pipeline.model import (
+    Action,
+    AudioSettings,
+    Hosted,
+    Lane,
+    Memo,
+    MessageList,
+    Outcome,
+    OutcomeKind,
+    Request,
+    StatusReport,
+    StoredRecording,
+)
+from pipeline.ports import Parts, Rules
+
+CHAT = "5e0d0000-0000-4000-8000-000000000001"
+ACCEPTED = Outcome(
+    kind=OutcomeKind.ACCEPTED, code="accepted", message="taken", message_id="m-1", attachment_id="a-1", trace_id="t-1"
+)
+
+
+@dataclass
+class FakeClock:
+    """A clock that a test moves."""
+
+    at: float = 1_000_000.0
+
+    def now(self) -> float:
+        return self.at
+
+
+@dataclass
+class FakeStore:
+    """Keeps memos in a list. fails: raised by the named method, once for each entry."""
+
+    hosted: list[str] = field(default_factory=list)
+    discarded: list[str] = field(default_factory=list)
+    fails: dict[str, list[MemolineError]] = field(default_factory=dict)
+    there: bool = True
+
+    def _maybe_fail(self, method: str) -> None:
+        if self.fails.get(method):
+            raise self.fails[method].pop(0)
+
+    def fetch(self, recording: StoredRecording, to: Path) -> None:
+        self._maybe_fail("fetch")
+        to.write_bytes(b"sound")
+
+    def host(self, memo: Memo, job_id: str, result_no: int) -> Hosted:
+        self._maybe_fail("host")
+        name = f"{job_id}-{result_no}.m4a"
+        self.hosted.append(name)
+        return Hosted(
+            object_key=f"m/{name}",
+            file_name=name,
+            url=f"https://cdn.test/m/{name}",
+            mime_type=memo.mime_type,
+            size_bytes=memo.size_bytes,
+            duration_s=memo.duration_s,
+            bitrate_kbps=memo.bitrate_kbps,
+            sha256=memo.sha256,
+            action=str(memo.action),
+        )
+
+    def check(self, hosted: Hosted) -> None:
+        self._maybe_fail("check")
+
+    def still_there(self, hosted: Hosted) -> bool:
+        return self.there
+
+    def discard(self, recording: StoredRecording) -> None:
+        self.discarded.append(recording.uri)
+
+
+@dataclass
+class FakeLinq:
+    """Answers POSTs from a list of outcomes (the last one for ever), and lists what a test put into `listed`."""
+
+    outcomes: list[Outcome] = field(default_factory=lambda: [ACCEPTED])
+    posts: list[tuple[str, str]] = field(default_factory=list)
+    listed: MessageList = field(default_factory=lambda: MessageList(messages=(), complete=True))
+    statuses: dict[str, StatusReport] = field(default_factory=dict)
+    during_post: Callable[[], None] | None = None
+
+    def send_once(self, chat_id: str, url: str, *, deadline_s: float) -> Outcome:
+        self.posts.append((chat_id, url))
+        if self.during_post:
+            self.during_post()
+        return self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
+
+    def own_messages(self, chat_id: str, *, since: float) -> MessageList:
+        return self.listed
+
+    def status(self, message_id: str) -> StatusReport | None:
+        return self.statuses.get(message_id)
+
+
+@dataclass
+class FakePacer:
+    """Answers with the waits that a test put in; 0 when there are none."""
+
+    waits: list[float | MemolineError] = field(default_factory=list)
+
+    def take(self, chat_id: str) -> float:
+        wait = self.waits.pop(0) if self.waits else 0.0
+        if isinstance(wait, MemolineError):
+            raise wait
+        return wait
+
+
+@dataclass
+class FakeRunner:
+    """Makes a memo of anything, unless told to fail."""
+
+    fails: list[MemolineError] = field(default_factory=list)
+    runs: int = 0
+
+    def prepare(self, recording: Path, out_dir: Path, settings: AudioSettings) -> tuple[Memo, ...]:
+        self.runs += 1
+        if self.fails:
+            raise self.fails.pop(0)
+        path = out_dir / "memo.m4a"
+        path.write_bytes(recording.read_bytes())
+        return (
+            Memo(
+                action=Action.TRANSCODE,
+                path=path,
+                size_bytes=5,
+                duration_s=1.0,
+                bitrate_kbps=64,
+                mime_type="audio/x-m4a",
+                extension="m4a",
+                sha256="0" * 64,
+                reason="test",
+            ),
+        )
+
+
+@dataclass
+class Stage:
+    """Everything a test of the story holds in its hands."""
+
+    parts: Parts
+    ledger: SqlLedger
+    store: FakeStore
+    linq: FakeLinq
+    pacer: FakePacer
+    runner: FakeRunner
+    clock: FakeClock
+
+
+def build_stage(folder: Path, **rules: float) -> Stage:
+    """A fresh ledger in `folder` and fakes round it."""
+    url = f"sqlite:///{folder / 'ledger.db'}"
+    migrate(url)
+    clock = FakeClock()
+    ledger = SqlLedger(url, clock)
+    store, linq, pacer, runner = FakeStore(), FakeLinq(), FakePacer(), FakeRunner()
+
+    def work_dir(name: str) -> Path:
+        path = folder / "work" / name
+        path.mkdir(parents=True)
+        return path
+
+    parts = Parts(
+        ledger=ledger,
+        store=store,
+        messenger=linq,
+        runner=runner,
+        pacer=pacer,
+        clock=clock,
+        rules=Rules(**rules),  # type: ignore[arg-type]
+        secret=b"secret",
+        work_dir=work_dir,
+        by="test",
+    )
+    return Stage(parts=parts, ledger=ledger, store=store, linq=linq, pacer=pacer, runner=runner, clock=clock)
+
+
+def request(
+    identity: str, *, chat_id: str | None = CHAT, fingerprint: str = "f", lane: Lane = "live", not_before: float = 0.0
+) -> Request:
+    """A wish with the given identity."""
+    return Request(
+        identity=identity,
+        fingerprint=fingerprint,
+        recording=StoredRecording(uri=f"file:///spool/{identity}", name="a.ogg", size_bytes=5, sha256="ab"),
+        source="/home/me/a.ogg",
+        chat_id=chat_id,
+        key=None,
+        lane=lane,
+        not_before=not_before,
+    )
