@@ -146,4 +146,6 @@ async def _unknown_route(request: Request, error: Exception) -> Response:
 
 async def _broken(request: Request, error: Exception) -> Response:
     """A mistake of the sandbox itself looks like one of Linq's."""
-    return JSONResponse(ApiError(3001, f"Internal error: {error}").envelope(trace_id_of(request)), 500)
+    trace_id = trace_id_of(request)
+    envelope = ApiError(3001, f"Internal error: {error}").envelope(trace_id)
+    return JSONResponse(envelope, 500, {"X-Trace-ID": trace_id})

@@ -15,7 +15,7 @@ from .answers import json_object, page, trace_id_of, world_of
 from .codes import ApiError
 from .memos import planned_steps
 from .model import LINE, Chat, Message
-from .wire import DOCS, chat_json, created_chat_json, is_group, message_json
+from .wire import DOCS, chat_json, created_chat_json, message_json
 from .world import World
 
 _HANDLE = re.compile(r"\+[1-9]\d{6,14}|[^@\s]+@[^@\s]+\.[^@\s]+")
@@ -50,8 +50,8 @@ async def create_chat(request: Request) -> Response:
         chat, message = world.chat(earlier.chat_id), earlier
     else:
         chat = _same_handles(world.store.chats.all(), handles)
-        if chat.opted_out and not is_group(chat) and body.get("override_optout") is not True:
-            raise ApiError(2024)
+        if body.get("override_optout") is not True:
+            world.check_opt_out(chat)
         world.check_rate(chat)
         message = _send_text(world, chat, text, key, trace_id_of(request))
     return JSONResponse(created_chat_json(chat, message, world.cdn), 201)

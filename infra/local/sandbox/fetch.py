@@ -89,7 +89,7 @@ def _filename(url: str) -> str:
     """The last segment of the path, decoded. Raises ApiError 1005."""
     try:
         parts = urlsplit(url)
-        host = parts.hostname
+        host = parts.hostname if parts.port != 0 else None
     except ValueError:
         host = None
     if not host or parts.scheme != "https":

@@ -17,7 +17,7 @@ from .answers import DroppedConnection, authorise, error_response, trace_id_of, 
 from .codes import ApiError
 from .faults import Fault
 from .model import Chat, Media, Message, Oddities, Post, Step
-from .wire import Json, is_group, voice_memo_json
+from .wire import Json, voice_memo_json
 from .world import World
 
 _GATEWAY_PAGE = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
@@ -60,8 +60,8 @@ async def _answer(call: _Call, body: Json) -> Response:
         return _stopped(world, post, fault)
     chat = world.chat(post.chat_id)
     source = _one_source(body)
-    if chat.opted_out and not is_group(chat) and not post.override_optout:
-        raise ApiError(2024)
+    if not post.override_optout:
+        world.check_opt_out(chat)
     world.check_rate(chat)
     media = await _media(world, source)
     # Other POSTs ran while this one fetched: only now the place in the window is really taken.

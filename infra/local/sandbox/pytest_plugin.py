@@ -1,23 +1,30 @@
 """The sandbox as a pytest fixture.
 
-Say `pytest_plugins = ["infra.local.sandbox.pytest_plugin"]` and ask for `linq_sandbox`. To let it fetch from a server
-with a certificate of your own authority, override the fixture `linq_sandbox_ca`.
+Say `pytest_plugins = ["infra.local.sandbox.pytest_plugin"]` and ask for `linq_sandbox`. Beside it come `linq_memos`, an
+HTTPS server whose files the sandbox can fetch, and `linq_webhooks`, a receiver. To let the sandbox trust an authority
+of your own instead, override the fixture `linq_sandbox_ca`.
 """
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 import pytest
+import trustme
 
+from .companions import MemoServer, WebhookReceiver, memo_server, webhook_receiver
 from .config import SandboxConfig
 from .server import SandboxServer
+
+if TYPE_CHECKING:
+    from linq import LinqAPIV3
 
 API_KEY = "sandbox-key"
 READY_WITHIN_S = 20.0
@@ -51,6 +58,13 @@ class LinqSandbox:
         """Declares a chat, or changes one: `handles service opted_out health`."""
         self._ask("PUT", f"/chats/{chat_id}", json=fields)
 
+    def client(self, **options: Any) -> LinqAPIV3:
+        """The official SDK, pointed here: without retries and with checked answers unless the options say otherwise."""
+        from linq import LinqAPIV3
+
+        defaults: dict[str, Any] = {"max_retries": 0, "_strict_response_validation": True}
+        return LinqAPIV3(api_key=self.api_key, base_url=self.base_url, http_client=self.http, **(defaults | options))
+
     def post_count(self, chat_id: str | None = None) -> int:
         """How many POSTs `voicememo` has seen, taken or not; in one chat, or in all."""
         posts = self.state()["posts"]
@@ -73,7 +87,7 @@ def running_sandbox(config: SandboxConfig) -> Iterator[LinqSandbox]:
     try:
         if not ready.wait(READY_WITHIN_S):
             raise RuntimeError("The Linq sandbox did not start")
-        with httpx.Client(trust_env=False) as http:
+        with httpx.Client(trust_env=False, timeout=60.0) as http:
             yield LinqSandbox(base_url=server.base_url, api_key=config.api_key, http=http)
     finally:
         server.should_exit = True
@@ -81,9 +95,33 @@ def running_sandbox(config: SandboxConfig) -> Iterator[LinqSandbox]:
 
 
 @pytest.fixture(scope="session")
-def linq_sandbox_ca() -> Path | None:
-    """PEM file of a further authority that the sandbox trusts; override it to serve memos from your own test server."""
-    return None
+def linq_test_authority() -> trustme.CA:
+    """A certificate authority that nobody but the sandbox trusts."""
+    return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def linq_sandbox_ca(linq_test_authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Path | None:
+    """PEM file of the further authority that the sandbox trusts."""
+    path = tmp_path_factory.mktemp("linq-sandbox") / "ca.pem"
+    linq_test_authority.cert_pem.write_to_path(str(path))
+    return path
+
+
+@pytest.fixture(scope="session")
+def linq_memos(linq_test_authority: trustme.CA) -> Iterator[MemoServer]:
+    """An HTTPS server for memos."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    linq_test_authority.issue_cert("127.0.0.1").configure_cert(context)
+    with memo_server(context) as memos:
+        yield memos
+
+
+@pytest.fixture
+def linq_webhooks() -> Iterator[WebhookReceiver]:
+    """A receiver of webhooks; subscribe its `.url`."""
+    with webhook_receiver() as receiver:
+        yield receiver
 
 
 @pytest.fixture(scope="session")

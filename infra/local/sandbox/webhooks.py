@@ -186,7 +186,8 @@ def after_try(delivery: Delivery, status: int | None, now: float, first_retry_s:
     if status is not None and status < 500 and status != 429:
         return _ended(delivery, "refused")
     due = now + min(first_retry_s * 2 ** (delivery.tries - 1), LONGEST_WAIT_S)
-    if due > (delivery.first_tried_at or now) + RETRY_FOR_S:
+    first = now if delivery.first_tried_at is None else delivery.first_tried_at
+    if due > first + RETRY_FOR_S:
         return _ended(delivery, "given-up")
     return replace(delivery, due=due)
 

@@ -13,6 +13,7 @@ from .config import SandboxConfig
 from .faults import FaultBook
 from .model import Chat, Message, Post, Service
 from .store import Store
+from .wire import is_group
 
 if TYPE_CHECKING:
     from .fetch import Fetcher
@@ -61,6 +62,14 @@ class World:
         if self.config.strict_chats or chat_id.startswith(NOT_FOUND_PREFIX):
             raise ApiError(2001)
         return self.store.chats.put(newcomer(chat_id))
+
+    def check_opt_out(self, chat: Chat) -> None:
+        """A recipient who opted out in one chat is blocked in all; groups never are. Raises ApiError 2024."""
+        if is_group(chat):
+            return
+        mine = set(chat.handles)
+        if any(other.opted_out and mine & set(other.handles) for other in self.store.chats.all()):
+            raise ApiError(2024)
 
     def count_post(self, post: Post) -> int:
         """Keeps the POST; the answer is its number within its chat, from 1."""
