@@ -1,0 +1,114 @@
+"""The writes: a new job, and the compare-and-set by which every job changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from pipeline.errors import Fenced, KeyReused, NoSuchJob
+from pipeline.ledger.rows import changed_columns, new_row, plain, to_job
+from pipeline.ledger.tables import history, jobs
+from pipeline.ledger.upsert import insert_new
+from pipeline.model import HistoryEntry, Job, Request, State
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewJob:
+    """A request with the id and the state that its job begins with."""
+
+    request: Request
+    job_id: str
+    state: State
+    code: str | None = None
+    message: str | None = None
+
+
+def add_or_find(connection: Connection, new: NewJob, *, now: float, by: str) -> Job:
+    """The job for a request, inserted or found. Raises KeyReused where its id or key belongs to other input."""
+    row = new_row(new.request, job_id=new.job_id, state=new.state, code=new.code, message=new.message, now=now)
+    fresh = insert_new(connection, jobs, row)
+    found = _by_id(connection, new.job_id)
+    if fresh and found:
+        _remember(connection, None, found, now=now, by=by)
+    if found is None or found.fingerprint != new.request.fingerprint:
+        raise KeyReused(new.request.key, found.job_id if found else _owner_of(connection, new.request.key))
+    return found
+
+
+def get(connection: Connection, job_id: str) -> Job:
+    """The job with this id. Raises NoSuchJob."""
+    found = _by_id(connection, job_id)
+    if found is None:
+        raise NoSuchJob(job_id)
+    return found
+
+
+def compare_and_set(connection: Connection, job: Job, columns: Mapping[str, Any]) -> Job:
+    """Change a job that is still as it was read. Raises Fenced where somebody was faster."""
+    same = (jobs.c.job_id == job.job_id) & (jobs.c.rev == job.rev)
+    statement = update(jobs).where(same).values(rev=job.rev + 1, **columns).returning(jobs)
+    row = connection.execute(statement).mappings().first()
+    if row is None:
+        raise Fenced(job.job_id)
+    return to_job(row)
+
+
+def move(
+    connection: Connection,
+    job: Job,
+    to: State,
+    *,
+    now: float,
+    by: str,
+    code: str | None,
+    message: str | None,
+    changes: Mapping[str, object],
+) -> Job:
+    """One compare-and-set and its line of history, in one transaction."""
+    columns = changed_columns(changes)
+    columns |= {"state": str(to), "code": code, "message": plain(message), "updated_at": now}
+    moved = compare_and_set(connection, job, columns)
+    _remember(connection, job.state, moved, now=now, by=by)
+    return moved
+
+
+def renew(connection: Connection, job: Job, lease_until: float) -> bool:
+    """Lengthen the lease of a claim that still holds. `rev` stays, so that the holder's own move still fits."""
+    c = jobs.c
+    held = (c.job_id == job.job_id) & (c.epoch == job.epoch) & (c.state == str(State.PREPARING))
+    return connection.execute(update(jobs).where(held).values(lease_until=lease_until)).rowcount == 1
+
+
+def history_of(connection: Connection, job_id: str) -> tuple[HistoryEntry, ...]:
+    """Every move of a job, oldest first."""
+    rows = connection.execute(select(history).where(history.c.job_id == job_id).order_by(history.c.id)).mappings()
+    return tuple(
+        HistoryEntry(
+            at=row["at"],
+            from_state=State(row["from_state"]) if row["from_state"] else None,
+            to_state=State(row["to_state"]),
+            code=row["code"],
+            message=row["message"],
+            by=row["actor"],
+            attempt=row["attempt"],
+        )
+        for row in rows
+    )
+
+
+def _remember(connection: Connection, was: State | None, job: Job, *, now: float, by: str) -> None:
+    line = {"job_id": job.job_id, "at": now, "from_state": was and str(was), "to_state": str(job.state)}
+    line |= {"code": job.code, "message": job.message, "actor": by}
+    connection.execute(insert(history).values(**line, attempt=job.attempts))
+
+
+def _by_id(connection: Connection, job_id: str) -> Job | None:
+    row = connection.execute(select(jobs).where(jobs.c.job_id == job_id)).mappings().first()
+    return to_job(row) if row else None
+
+
+def _owner_of(connection: Connection, key: str | None) -> str:
+    return str(connection.execute(select(jobs.c.job_id).where(jobs.c.key == key)).scalar_one())

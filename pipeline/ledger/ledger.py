@@ -1,0 +1,233 @@
+"""The ledger on SQL: the truth about every job. Implements `pipeline.ports.Ledger`.
+
+Every method is one short transaction, safe for any number of threads and processes. All raise PartUnreachable
+(`ledger-unreachable`) and, where they write, JobFailed (`disk-full`).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Select, func, select
+
+from pipeline.errors import JobFailed, KeyReused, NoSuchJob, NotNow
+from pipeline.ledger import changes, queries, reports
+from pipeline.ledger.changes import NewJob
+from pipeline.ledger.engine import Database
+from pipeline.ledger.rows import changed_columns, to_job
+from pipeline.ledger.states import OPEN, is_late, why_not
+from pipeline.ledger.tables import in_states, install, jobs, pauses
+from pipeline.ledger.upsert import insert_new, put
+from pipeline.model import HistoryEntry, Job, Request, State, StatusReport
+from pipeline.ports import Clock
+
+SHORTEST_PREFIX = 6
+_SECRET = "secret"  # noqa: S105 (the name of a row)
+
+
+class SqlLedger:
+    """The jobs in a database whose schema `migrate` has brought up to date.
+
+    url_or_engine: `sqlite:////path`, `postgresql://…`, or an engine to use as it is. Connects when first used, in each
+    process anew. Raises Misuse (`bad-setting`) for another URL."""
+
+    def __init__(self, url_or_engine: str | Engine, clock: Clock) -> None:
+        self.database = Database(url_or_engine)
+        self._clock = clock
+
+    # ------------------------------------------------------------------------------------------------- one job
+
+    def add(
+        self, request: Request, *, job_id: str, state: State, code: str | None, message: str | None, by: str
+    ) -> Job:
+        """The job for a request: inserted, or the one that the same id and input made before. Durable on return.
+
+        Raises KeyReused where the id or the key belongs to other input."""
+        new = NewJob(request=request, job_id=job_id, state=state, code=code, message=message)
+        with self.database.write() as connection:
+            return changes.add_or_find(connection, new, now=self._clock.now(), by=by)
+
+    def add_many(self, new_jobs: Iterable[NewJob], *, by: str) -> tuple[Job | KeyReused, ...]:
+        """`add` for a batch in one transaction; where the id or key belongs to other input, the error is the result."""
+        now = self._clock.now()
+        with self.database.write() as connection:
+            return tuple(_add_or_error(connection, new, now=now, by=by) for new in new_jobs)
+
+    def get(self, job_id: str) -> Job:
+        """The job with this id. Raises NoSuchJob."""
+        with self.database.read() as connection:
+            return changes.get(connection, job_id)
+
+    def resolve_id(self, text: str) -> str:
+        """The full id of the one job whose id begins with `text` (6 characters or more, or the whole id).
+
+        Raises NoSuchJob, JobFailed (`ambiguous-id`)."""
+        c = jobs.c.job_id
+        begins = (c == text) if len(text) < SHORTEST_PREFIX else (c >= text) & (c < text + "\x7f")
+        with self.database.read() as connection:
+            found = connection.execute(select(c).where(begins).order_by(c).limit(2)).scalars().all()
+        if not found:
+            raise NoSuchJob(text)
+        if len(found) > 1 and found[0] != text:
+            raise JobFailed("ambiguous-id", f"Several jobs begin with {text!r}: give more of the id.", job_id=text)
+        return str(found[0])
+
+    def move(
+        self, job: Job, to: State, *, by: str, code: str | None = None, message: str | None = None, **changed: object
+    ) -> Job:
+        """Move a job that is still as it was read; `changed` are fields of Job. Returns it as it is then.
+
+        Raises Fenced where somebody was faster, NotNow (`illegal-move`). Late news of a delivered job is a no-op."""
+        if is_late(job.state, to):
+            return self.get(job.job_id)
+        if forbidden := why_not(job, to):
+            raise NotNow("illegal-move", forbidden, job_id=job.job_id, state=str(job.state), to=str(to))
+        with self.database.write() as connection:
+            return changes.move(
+                connection, job, to, now=self._clock.now(), by=by, code=code, message=message, changes=changed
+            )
+
+    def note(self, job: Job, **changed: object) -> Job:
+        """Change bookkeeping of a job that is still as it was read: no move, no history, `updated_at` stays.
+
+        Raises Fenced."""
+        with self.database.write() as connection:
+            return changes.compare_and_set(connection, job, changed_columns(changed))
+
+    def renew(self, job: Job, lease_until: float) -> bool:
+        """Lengthen the lease of a claim; False where it is lost. The job's `rev` stays as the holder read it."""
+        with self.database.write() as connection:
+            return changes.renew(connection, job, lease_until)
+
+    def history(self, job_id: str) -> tuple[HistoryEntry, ...]:
+        """Every move of a job, oldest first."""
+        with self.database.read() as connection:
+            return changes.history_of(connection, job_id)
+
+    # ------------------------------------------------------------------------------------------------ many jobs
+
+    def heads(self, chat_id: str, now: float) -> tuple[Job, ...]:
+        """The job at the head of each lane of a chat, live first; none to two. One whose own `not_before` lies ahead
+        is passed over until it is due; one that backs off (`retry_at`) is not; one that may be on its way is first."""
+        return self._select(queries.heads(chat_id, now))
+
+    def due(self, now: float, limit: int) -> tuple[Job, ...]:
+        """Jobs that should be hinted, at most `limit`, fairly mixed: RECEIVED and due; PREPARING with a lease that ran
+        out; HOSTED, due and the head of its lane; SENDING past its deadline; UNCONFIRMED with a look due; SENT with a
+        poll due."""
+        with self.database.read() as connection:
+            kinds = [_jobs(connection, statement) for statement in queries.due(now, limit)]
+        return queries.fair(kinds, limit)
+
+    def jobs(
+        self,
+        *,
+        states: Sequence[State] = (),
+        chat_id: str | None = None,
+        code: str | None = None,
+        after_seq: int = 0,
+        limit: int | None = None,
+    ) -> tuple[Job, ...]:
+        """Jobs that fit all that is given, oldest first. after_seq: for paging, the `seq` of the last one seen."""
+        return self._select(queries.listed(states, chat_id, code, after_seq, limit))
+
+    def counts(self) -> dict[State, int]:
+        """How many jobs stand in each state; every state is named."""
+        with self.database.read() as connection:
+            rows = connection.execute(select(jobs.c.state, func.count()).group_by(jobs.c.state)).all()
+        found = {State(state): int(count) for state, count in rows}
+        return {state: found.get(state, 0) for state in State}
+
+    def oldest_open_age(self, now: float) -> float:
+        """Seconds since the oldest job was registered that is not at its end; 0 where there is none."""
+        first = select(func.min(jobs.c.seq)).where(in_states(OPEN)).scalar_subquery()
+        with self.database.read() as connection:
+            created_at = connection.execute(select(jobs.c.created_at).where(jobs.c.seq == first)).scalar()
+        return max(0.0, now - created_at) if created_at else 0.0
+
+    # -------------------------------------------------------------------------------------------------- reports
+
+    def keep_report(self, report: StatusReport) -> bool:
+        """Keep what a webhook said, durably; False where its event id is known."""
+        return self.keep_reports([report])[0]
+
+    def keep_reports(self, many: Iterable[StatusReport]) -> tuple[bool, ...]:
+        """`keep_report` for a group in one commit."""
+        now = self._clock.now()
+        with self.database.write() as connection:
+            return tuple(reports.keep(connection, report, now=now) for report in many)
+
+    def reports_for(self, job: Job) -> tuple[StatusReport, ...]:
+        """The kept reports about a job's message, in the order in which they came."""
+        with self.database.read() as connection:
+            return reports.of_job(connection, job)
+
+    def find_message(self, report: StatusReport) -> Job | None:
+        """The job whose message a report is about: by message id, else trace id, else file name and chat."""
+        with self.database.read() as connection:
+            return reports.job_of(connection, report)
+
+    # ------------------------------------------------------------------------------------------ pauses, install
+
+    def pause(self, scope: str, until: float, why: str) -> None:
+        """Let a scope (`all`, `chat:ID`) wait until a time; a longer pause is never shortened."""
+        with self.database.write() as connection:
+            put(connection, pauses, {"scope": scope, "until_at": until, "why": why}, by="scope", larger="until_at")
+
+    def paused_until(self, *scopes: str) -> float:
+        """Until when the longest pause of these scopes lasts; 0 where there is none."""
+        with self.database.read() as connection:
+            latest = connection.execute(select(func.max(pauses.c.until_at)).where(pauses.c.scope.in_(scopes))).scalar()
+        return float(latest or 0.0)
+
+    def unpause(self, scope: str) -> None:
+        """End a pause at once."""
+        with self.database.write() as connection:
+            connection.execute(pauses.delete().where(pauses.c.scope == scope))
+
+    def install_secret(self) -> bytes:
+        """The 32 bytes from which ids and names are made: made once, the same for every process ever after."""
+        if (known := self._value(_SECRET)) is None:
+            with self.database.write() as connection:
+                insert_new(connection, install, {"name": _SECRET, "value": secrets.token_hex(32)})
+            known = self._value(_SECRET)
+        return bytes.fromhex(known or "")
+
+    def flag(self, name: str) -> str | None:
+        """What `set_flag` kept under this name."""
+        return self._value(f"flag:{name}")
+
+    def set_flag(self, name: str, value: str) -> None:
+        """Keep a small value for all processes."""
+        with self.database.write() as connection:
+            put(connection, install, {"name": f"flag:{name}", "value": value}, by="name")
+
+    def ping(self) -> None:
+        """Return if the ledger answers and has its tables."""
+        with self.database.read() as connection:
+            connection.execute(select(jobs.c.seq).limit(1)).first()
+
+    def close(self) -> None:
+        """Close this process's connections; the next call opens new ones."""
+        self.database.close()
+
+    def _value(self, name: str) -> str | None:
+        with self.database.read() as connection:
+            return connection.execute(select(install.c.value).where(install.c.name == name)).scalar()
+
+    def _select(self, statement: Select[Any]) -> tuple[Job, ...]:
+        with self.database.read() as connection:
+            return _jobs(connection, statement)
+
+
+def _jobs(connection: Connection, statement: Select[Any]) -> tuple[Job, ...]:
+    return tuple(to_job(row) for row in connection.execute(statement).mappings())
+
+
+def _add_or_error(connection: Connection, new: NewJob, *, now: float, by: str) -> Job | KeyReused:
+    try:
+        return changes.add_or_find(connection, new, now=now, by=by)
+    except KeyReused as error:
+        return error

@@ -1,0 +1,115 @@
+"""What is asked of the jobs, as statements. Pure: they are built here and run by `ledger.py`.
+
+Conditions on states are written out (`fixed`, `in_states`), because a partial index serves only a query whose text
+shows that it fits. A test asserts the plans.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain, zip_longest
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, case, func, or_, select
+
+from pipeline.ledger.states import IN_FLIGHT, KEEPS_PLACE, MAY_STEP_ASIDE
+from pipeline.ledger.tables import ZERO, fixed, in_states, jobs
+from pipeline.model import Job, Lane, State, StatusReport
+
+_EARLIER: Final = jobs.alias("earlier")
+_LANES: Final[tuple[Lane, Lane]] = ("live", "backfill")
+
+
+def heads(chat_id: str, now: float) -> Select[Any]:
+    """The first job of each lane of a chat that holds a place; live before backfill."""
+    firsts = [func.coalesce(_in_flight(chat_id, lane), _first(chat_id, lane, now)) for lane in _LANES]
+    return select(jobs).where(jobs.c.seq.in_(firsts)).order_by(jobs.c.lane.desc())
+
+
+def _in_flight(chat_id: str, lane: Lane) -> ScalarSelect[Any]:
+    """A job that was due earlier but registered later may be on its way already: it is the head until that is known."""
+    e = _EARLIER
+    flying = and_(e.c.chat_id == chat_id, e.c.lane == lane, in_states(IN_FLIGHT, e.c.state))
+    return select(e.c.seq).where(flying).order_by(e.c.seq).limit(1).scalar_subquery()
+
+
+def _first(chat_id: str, lane: Lane, now: float) -> ScalarSelect[Any]:
+    e = _EARLIER
+    here = and_(e.c.chat_id == chat_id, e.c.lane == lane, _holds_place(e.c.state, e.c.not_before, now))
+    return select(e.c.seq).where(here).order_by(e.c.seq).limit(1).scalar_subquery()
+
+
+def _holds_place(state: ColumnElement[Any], not_before: ColumnElement[Any], now: float) -> ColumnElement[bool]:
+    return and_(in_states(KEEPS_PLACE, state), or_(not_before <= now, ~in_states(MAY_STEP_ASIDE, state)))
+
+
+def due(now: float, limit: int) -> tuple[Select[Any], ...]:
+    """One statement for each reason to wake a job; each answers with the longest waiting first."""
+    return (_sendable(now, limit), _waiting(now, limit), _abandoned(now, limit), *_timed(now, limit))
+
+
+def _waiting(now: float, limit: int) -> Select[Any]:
+    """RECEIVED and due, live before backfill."""
+    c = jobs.c
+    ready = and_(c.state == fixed(State.RECEIVED), c.chat_id.is_not(None), c.not_before <= now, c.retry_at <= now)
+    return select(jobs).where(ready).order_by(c.lane.desc(), c.seq).limit(limit)
+
+
+def _abandoned(now: float, limit: int) -> Select[Any]:
+    c = jobs.c
+    lost = and_(c.state == fixed(State.PREPARING), c.lease_until < now)
+    return select(jobs).where(lost).order_by(c.lease_until).limit(limit)
+
+
+def _sendable(now: float, limit: int) -> Select[Any]:
+    """HOSTED, due, and the head of its lane. One pass over the open jobs, all of it inside one index."""
+    e = _EARLIER
+    flying = func.sum(case((in_states(IN_FLIGHT, e.c.state), 1), else_=0))
+    firsts = select(func.min(e.c.seq)).where(_holds_place(e.c.state, e.c.not_before, now), e.c.chat_id.is_not(None))
+    firsts = firsts.group_by(e.c.chat_id, e.c.lane).having(flying == 0)
+    ready = and_(jobs.c.state == fixed(State.HOSTED), jobs.c.retry_at <= now, jobs.c.seq.in_(firsts))
+    return select(jobs).where(ready).order_by(jobs.c.seq).limit(limit)
+
+
+def _timed(now: float, limit: int) -> tuple[Select[Any], ...]:
+    """A send that did not come back, a look that is due, a poll that is due."""
+    c = jobs.c
+    lost = and_(c.state == fixed(State.SENDING), c.deadline < now)
+    look = and_(c.state == fixed(State.UNCONFIRMED), c.next_look_at <= now)
+    poll = and_(c.state == fixed(State.SENT), c.next_look_at > ZERO, c.next_look_at <= now)
+    return (
+        select(jobs).where(lost).order_by(c.deadline).limit(limit),
+        select(jobs).where(look).order_by(c.next_look_at).limit(limit),
+        select(jobs).where(poll).order_by(c.next_look_at).limit(limit),
+    )
+
+
+def fair(kinds: Sequence[Sequence[Job]], limit: int) -> tuple[Job, ...]:
+    """At most `limit` jobs, one of each kind in turn, so that no crowd of one kind hides the others."""
+    mixed = chain.from_iterable(zip_longest(*kinds))
+    return tuple([job for job in mixed if job is not None][:limit])
+
+
+def listed(
+    states: Sequence[State], chat_id: str | None, code: str | None, after_seq: int, limit: int | None
+) -> Select[Any]:
+    """Jobs that fit all that is given, oldest first."""
+    found = select(jobs).where(jobs.c.seq > after_seq).order_by(jobs.c.seq).limit(limit)
+    if states:
+        found = found.where(jobs.c.state.in_([str(state) for state in states]))
+    if chat_id is not None:
+        found = found.where(jobs.c.chat_id == chat_id)
+    return found if code is None else found.where(jobs.c.code == code)
+
+
+def message_of(report: StatusReport) -> tuple[Select[Any], ...]:
+    """Where to look for the job of a report, the surest sign first. A job known by another message is not it."""
+    c, ways = jobs.c, []
+    fits = or_(c.message_id.is_(None), c.message_id == report.message_id) if report.message_id else c.seq > 0
+    if report.message_id:
+        ways.append(c.message_id == report.message_id)
+    if report.trace_id:
+        ways.append(and_(c.trace_id == report.trace_id, fits))
+    if report.chat_id and report.file_names:
+        ways.append(and_(c.file_name.in_(report.file_names), c.chat_id == report.chat_id, fits))
+    return tuple(select(jobs).where(way).order_by(c.seq).limit(1) for way in ways)

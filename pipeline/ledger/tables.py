@@ -1,0 +1,165 @@
+"""The tables of the ledger. Times are Unix seconds (UTC) as doubles, so that no database's time zone matters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    BindParameter,
+    Column,
+    ColumnElement,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    literal,
+)
+
+from pipeline.ledger.states import IN_FLIGHT, OPEN
+from pipeline.model import State
+
+metadata: Final = MetaData()
+
+BIG: Final = BigInteger().with_variant(Integer(), "sqlite")
+"""SQLite numbers rows by itself only where the type is INTEGER."""
+
+NAME: Final = String(255).with_variant(String(255, collation="C"), "postgresql")
+"""Compared byte by byte on both databases, so that a prefix is a range."""
+
+
+def _time(name: str) -> Column[float]:
+    return Column(name, Double, nullable=False, server_default="0")
+
+
+def _count(name: str) -> Column[int]:
+    return Column(name, Integer, nullable=False, server_default="0")
+
+
+jobs: Final = Table(
+    "jobs",
+    metadata,
+    Column("seq", BIG, primary_key=True, autoincrement=True),
+    Column("job_id", NAME, nullable=False, unique=True),
+    Column("key", Text, unique=True),
+    Column("fingerprint", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("rev", Integer, nullable=False, server_default="1"),
+    _count("epoch"),
+    Column("chat_id", Text),
+    Column("lane", String(16), nullable=False),
+    Column("source", Text, nullable=False),
+    Column("recording", JSON, nullable=False),
+    Column("overflow", String(16)),
+    _time("not_before"),
+    _time("retry_at"),
+    _time("lease_until"),
+    _count("audio_attempts"),
+    _count("send_attempts"),
+    _count("looks"),
+    _count("returns"),
+    _time("deadline"),
+    _time("next_look_at"),
+    _time("sending_since"),
+    Column("hosted", JSON(none_as_null=True)),
+    Column("file_name", Text),
+    Column("message_id", Text),
+    Column("attachment_id", Text),
+    Column("trace_id", Text),
+    Column("code", Text),
+    Column("message", Text),
+    _time("created_at"),
+    _time("updated_at"),
+    sqlite_autoincrement=True,
+)
+
+history: Final = Table(
+    "history",
+    metadata,
+    Column("id", BIG, primary_key=True, autoincrement=True),
+    Column("job_id", NAME, ForeignKey("jobs.job_id"), nullable=False),
+    _time("at"),
+    Column("from_state", String(16)),
+    Column("to_state", String(16), nullable=False),
+    Column("code", Text),
+    Column("message", Text),
+    Column("actor", Text, nullable=False),
+    _count("attempt"),
+)
+
+reports: Final = Table(
+    "reports",
+    metadata,
+    Column("event_id", Text, primary_key=True),
+    Column("message_id", Text),
+    Column("trace_id", Text),
+    Column("chat_id", Text),
+    Column("file_name", Text),
+    Column("status", String(32), nullable=False),
+    Column("payload", JSON, nullable=False),
+    _time("received_at"),
+)
+
+pauses: Final = Table(
+    "pauses",
+    metadata,
+    Column("scope", Text, primary_key=True),
+    _time("until_at"),
+    Column("why", Text, nullable=False),
+)
+
+install: Final = Table(
+    "install",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+
+ZERO: Final = literal(0, literal_execute=True)
+
+
+def fixed(value: str) -> BindParameter[str]:
+    """A value written into the SQL text: a partial index is chosen only where the planner can see its condition."""
+    return literal(value, literal_execute=True)
+
+
+def in_states(states: Iterable[State], column: ColumnElement[Any] = jobs.c.state) -> ColumnElement[bool]:
+    """`state IN (…)`, written out, in the order given: SQLite compares it with an index's condition word by word."""
+    values = [str(state) for state in states]
+    return column.in_(bindparam(None, values, expanding=True, literal_execute=True, unique=True))
+
+
+def _partial(name: str, condition: ColumnElement[bool], *columns: ColumnElement[Any]) -> None:
+    Index(name, *columns, sqlite_where=condition, postgresql_where=condition)
+
+
+def _is(state: State) -> ColumnElement[bool]:
+    return jobs.c.state == fixed(str(state))
+
+
+# A million finished jobs lie in none of these but the last ones.
+_partial("jobs_open", in_states(OPEN), jobs.c.chat_id, jobs.c.lane, jobs.c.seq, jobs.c.state, jobs.c.not_before)
+_partial("jobs_in_flight", in_states(IN_FLIGHT), jobs.c.chat_id, jobs.c.lane, jobs.c.seq)
+_partial("jobs_received", _is(State.RECEIVED), jobs.c.lane.desc(), jobs.c.seq, jobs.c.not_before, jobs.c.retry_at)
+_partial("jobs_preparing", _is(State.PREPARING), jobs.c.lease_until)
+_partial("jobs_sending", _is(State.SENDING), jobs.c.deadline)
+_partial("jobs_unconfirmed", _is(State.UNCONFIRMED), jobs.c.next_look_at)
+_partial("jobs_polled", and_(_is(State.SENT), jobs.c.next_look_at > ZERO), jobs.c.next_look_at)
+_partial("jobs_message_id", jobs.c.message_id.is_not(None), jobs.c.message_id)
+_partial("jobs_trace_id", jobs.c.trace_id.is_not(None), jobs.c.trace_id)
+_partial("jobs_file_name", jobs.c.file_name.is_not(None), jobs.c.file_name)
+Index("jobs_state", jobs.c.state, jobs.c.seq)
+Index("jobs_chat", jobs.c.chat_id, jobs.c.seq)
+Index("history_job", history.c.job_id, history.c.id)
+Index("reports_message_id", reports.c.message_id)
+Index("reports_trace_id", reports.c.trace_id)
+Index("reports_file_name", reports.c.file_name)

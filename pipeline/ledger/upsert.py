@@ -1,0 +1,28 @@
+"""INSERT with ON CONFLICT, which both databases know and SQLAlchemy spells once for each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Table
+from sqlalchemy.dialects import postgresql, sqlite
+
+
+def insert_new(connection: Connection, table: Table, values: Mapping[str, Any]) -> bool:
+    """Insert a row; False where one with such a unique value is there already (a racing insert is waited for)."""
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    statement = insert(table).values(**values).on_conflict_do_nothing()
+    return connection.execute(statement).rowcount == 1
+
+
+def put(connection: Connection, table: Table, values: Mapping[str, Any], *, by: str, larger: str | None = None) -> None:
+    """Insert a row, or replace the one with the same `by`; with `larger`, only where that column grows."""
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    statement = insert(table).values(**values)
+    statement = statement.on_conflict_do_update(
+        index_elements=[by],
+        set_={name: statement.excluded[name] for name in values if name != by},
+        where=statement.excluded[larger] > table.c[larger] if larger else None,
+    )
+    connection.execute(statement)
