@@ -1,0 +1,1 @@
+"""Telling Linq: the call, what its answer means, finding lost sends, pacing rules, webhook events."""
