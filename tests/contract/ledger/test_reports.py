@@ -1,0 +1,109 @@
+"""What Linq reported, pauses, and the few values of an install."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pipeline.ledger.ledger import SqlLedger
+from pipeline.model import State, StatusReport
+from tests.contract.ledger.conftest import SetClock
+from tests.support.ledger import CHAT, OTHER_CHAT, add, bring
+
+REPORT = StatusReport(status="delivered", message_id="m-1", event_id="e-1", chat_id=CHAT, occurred_at=5.5)
+
+
+def test_a_report_is_kept_once(ledger: SqlLedger) -> None:
+    """A duplicate event is known; what a poll found has no event and is always news."""
+    assert ledger.keep_report(REPORT)
+    assert not ledger.keep_report(replace(REPORT, status="failed"))
+    polled = replace(REPORT, event_id=None)
+    assert ledger.keep_report(polled)
+    assert ledger.keep_report(polled)
+
+
+def test_a_group_of_reports_is_kept_in_one_commit(ledger: SqlLedger) -> None:
+    """The answer says for each whether it is new, also within the group."""
+    group = [REPORT, replace(REPORT, event_id="e-2"), REPORT]
+    assert ledger.keep_reports(group) == (True, True, False)
+
+
+def test_a_report_may_come_before_its_job_knows_the_message(ledger: SqlLedger, clock: SetClock) -> None:
+    """Reports without a job are kept, and found by message id in the order in which they came."""
+    late = replace(REPORT, event_id="a-later-name-that-sorts-first", status="read", file_names=("x.m4a", "y"))
+    ledger.keep_report(REPORT)
+    clock.time += 1
+    ledger.keep_report(late)
+    job = bring(ledger, add(ledger), State.SENDING)
+    assert ledger.reports_for(job) == ()
+    assert ledger.find_message(REPORT) is None
+    sent = ledger.move(job, State.SENT, by="test", message_id="m-1")
+    assert ledger.reports_for(sent) == (REPORT, late)
+    assert ledger.find_message(REPORT) == sent
+
+
+def test_a_report_fits_by_trace_or_by_file_and_chat(ledger: SqlLedger) -> None:
+    """A job whose answer was lost knows no message id: the trace, or its own file name in its own chat, tells."""
+    job = bring(ledger, add(ledger), State.UNCONFIRMED, trace_id="t-1")
+    by_trace = StatusReport(status="sent", message_id="m", trace_id="t-1", event_id="e-1")
+    by_file = StatusReport(status="sent", message_id="m", chat_id=CHAT, file_names=("job-a.m4a",), event_id="e-2")
+    elsewhere = replace(by_file, chat_id=OTHER_CHAT, event_id="e-3")
+    for report in (by_trace, by_file, elsewhere):
+        ledger.keep_report(report)
+    assert ledger.find_message(by_trace) == job
+    assert ledger.find_message(by_file) == job
+    assert ledger.find_message(elsewhere) is None
+    assert ledger.reports_for(job) == (by_trace, by_file)
+
+
+def test_a_job_known_by_another_message_is_not_meant(ledger: SqlLedger) -> None:
+    """A shared trace does not hand one message's fate to another."""
+    job = bring(ledger, add(ledger), State.SENT, message_id="m-1", trace_id="t-1")
+    other = StatusReport(status="failed", message_id="m-2", trace_id="t-1", chat_id=CHAT, event_id="e-1")
+    ledger.keep_report(other)
+    assert ledger.find_message(other) is None
+    assert ledger.reports_for(job) == ()
+
+
+def test_a_report_without_any_sign_fits_no_job(ledger: SqlLedger) -> None:
+    """Jobs and reports that both know nothing do not match each other."""
+    job = add(ledger)
+    ledger.keep_report(StatusReport(status="sent", message_id=None, event_id="e-1"))
+    assert ledger.find_message(StatusReport(status="sent", message_id=None)) is None
+    assert ledger.reports_for(job) == ()
+
+
+def test_the_longest_pause_holds(ledger: SqlLedger) -> None:
+    """A pause can be lengthened and ended, never shortened by another refusal."""
+    assert ledger.paused_until("all", "chat:x") == 0
+    ledger.pause("all", 50.5, "429")
+    ledger.pause("chat:x", 70, "429")
+    ledger.pause("all", 40, "429")
+    assert ledger.paused_until("all") == 50.5
+    assert ledger.paused_until("all", "chat:x") == 70
+    ledger.pause("all", 90, "429")
+    assert ledger.paused_until("all", "chat:x") == 90
+    ledger.unpause("all")
+    assert ledger.paused_until("all") == 0
+    assert ledger.paused_until() == 0
+
+
+def test_the_secret_stays(ledger: SqlLedger, url: str, clock: SetClock) -> None:
+    """32 bytes, made once; another process reads the same."""
+    secret = ledger.install_secret()
+    assert len(secret) == 32
+    other = SqlLedger(url, clock)
+    assert other.install_secret() == secret
+    other.close()
+
+
+@pytest.mark.parametrize("name", ["matching-off", "secret"])
+def test_flags_are_kept(ledger: SqlLedger, name: str) -> None:
+    """A flag is what was set last, and never touches the secret."""
+    secret = ledger.install_secret()
+    assert ledger.flag(name) is None
+    ledger.set_flag(name, "1")
+    ledger.set_flag(name, "2")
+    assert ledger.flag(name) == "2"
+    assert ledger.install_secret() == secret
