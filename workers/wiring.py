@@ -76,15 +76,15 @@ def s3_config(settings: Settings) -> S3Config:
     """What the S3 client needs."""
     from pipeline.hosting.s3 import S3Config
 
-    secret = settings.aws_secret_access_key
+    secret, token = settings.aws_secret_access_key, settings.aws_session_token
     return S3Config(
         endpoint_url=settings.s3_endpoint_url,
         region=settings.aws_region,
         access_key_id=settings.aws_access_key_id,
         secret_access_key=secret.get_secret_value() if secret else None,
+        session_token=token.get_secret_value() if token else None,
         bucket=settings.bucket,
         inbox_bucket=settings.inbox_bucket,
-        source_buckets=settings.readable_buckets,
     )
 
 
@@ -92,7 +92,13 @@ def open_store(settings: Settings, secret: bytes) -> MemoStore:
     """Recordings and memos."""
     from pipeline.hosting.store import MemoStore
 
-    return MemoStore(open_s3(settings), cdn_url=settings.cdn_url, ca_bundle=settings.ca_bundle, secret=secret)
+    return MemoStore(
+        open_s3(settings),
+        cdn_url=settings.cdn_url,
+        ca_bundle=settings.ca_bundle,
+        secret=secret,
+        spool=spool_folder(settings),
+    )
 
 
 def open_messenger(settings: Settings) -> LinqMessenger:
@@ -109,8 +115,14 @@ def open_spool(settings: Settings) -> Spool:
     from pipeline.hosting.spool import LocalSpool, S3Spool
 
     if settings.ledger_url.startswith("sqlite"):
-        return LocalSpool(make_home(settings.home) / "spool")
+        make_home(settings.home)
+        return LocalSpool(spool_folder(settings))
     return S3Spool(open_s3(settings), settings.need("inbox_bucket"))
+
+
+def spool_folder(settings: Settings) -> Path:
+    """Where copies of recordings wait on a single host."""
+    return settings.home / "spool"
 
 
 def make_home(home: Path) -> Path:

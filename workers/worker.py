@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -11,32 +13,35 @@ from celery import signals
 
 from pipeline.ports import Parts
 from pipeline.settings import Settings
+from workers import wiring
 from workers.app import make_app
 from workers.hints import Hints
 from workers.log import set_up_logging
 from workers.tasks import register_tasks
 
 Kind = Literal["audio", "send"]
+Connect = Callable[[Settings, str], Parts]
 SEND_THREADS = 8
 
 
 class PartsOfProcess:
     """Connects the parts once a process, after any fork: a pool child must not share its parent's connections."""
 
-    def __init__(self, settings: Settings, by: str) -> None:
+    def __init__(self, connect: Connect, settings: Settings, by: str) -> None:
+        self._connect = connect
         self._settings = settings
         self._by = by
         self._made: tuple[int, Parts] | None = None
+        self._making = threading.Lock()
 
     def __call__(self) -> Parts:
-        from workers.wiring import connect
+        with self._making:
+            if self._made is None or self._made[0] != os.getpid():
+                self._made = (os.getpid(), self._connect(self._settings, f"{self._by}:{os.getpid()}"))
+            return self._made[1]
 
-        if self._made is None or self._made[0] != os.getpid():
-            self._made = (os.getpid(), connect(self._settings, f"{self._by}:{os.getpid()}"))
-        return self._made[1]
 
-
-def run_worker(kind: Kind, settings: Settings) -> None:
+def run_worker(kind: Kind, settings: Settings, connect: Connect = wiring.connect) -> None:
     """Work on one queue until SIGTERM.
 
     audio: prefork, one slot a core, so that a crash or a kill hits one job. send: threads, as it only waits for HTTP.
@@ -47,7 +52,7 @@ def run_worker(kind: Kind, settings: Settings) -> None:
         os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")
     set_up_logging()
     app = make_app(broker_url)
-    register_tasks(app, PartsOfProcess(settings, f"worker-{kind}"), Hints(app))
+    register_tasks(app, PartsOfProcess(connect, settings, f"worker-{kind}"), Hints(app))
     _tell_when_ready(settings.home / "run" / f"{kind}.ready")
     app.worker_main(_arguments(kind))
 

@@ -1,0 +1,253 @@
+"""The door to S3: the one file that speaks to it, whose exceptions become ours here.
+
+Conditional writes: boto3 repeats a PUT whose answer was lost, and the repetition of one that had worked is answered
+412. So each conditional PUT carries a token in its metadata, and a 412 is read back: our token means success."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.session import Session
+
+from pipeline.errors import JobFailed, Misuse, PartUnreachable
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_TOKEN = "memoline-token"  # noqa: S105 (the name of a metadata field)
+_GONE = frozenset({"404", "NoSuchKey", "NoSuchVersion", "NotFound"})
+_CONFLICT = frozenset({"412", "409", "PreconditionFailed", "ConditionalRequestConflict"})
+_DENIED = frozenset({"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"})
+_SINGLE_PUT_BYTES = 100_000_000
+"""Up to here one PUT; memos are always below it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class S3Config:
+    """Where S3 is. Without keys boto3's own chain finds them (profile, container, instance role)."""
+
+    endpoint_url: str | None
+    region: str
+    access_key_id: str | None
+    secret_access_key: str | None
+    session_token: str | None = None
+    bucket: str | None = None
+    inbox_bucket: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Head:
+    """What HEAD says of an object. version_id: None on an unversioned bucket. metadata: lower-case names."""
+
+    size_bytes: int
+    etag: str
+    version_id: str | None
+    last_modified: datetime
+    content_type: str
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listed:
+    """An object in a listing."""
+
+    key: str
+    size_bytes: int
+    etag: str
+    last_modified: datetime
+
+
+def make_client(config: S3Config, service: str, endpoint_url: str | None) -> Any:
+    """A client for S3 or another AWS service. With explicit keys nothing of the machine's own AWS set-up is read: its
+    profile, its config file and its CA bundle concern another S3 than ours."""
+    session = Session()
+    if config.access_key_id:
+        session.set_config_variable("profile", None)
+        for name in ("config_file", "credentials_file"):
+            session.set_config_variable(name, os.devnull)
+    loopback = (urlsplit(endpoint_url or "").hostname or "") in ("127.0.0.1", "localhost", "::1")
+    return session.create_client(
+        service,
+        region_name=config.region,
+        endpoint_url=endpoint_url,
+        aws_access_key_id=config.access_key_id,
+        aws_secret_access_key=config.secret_access_key,
+        aws_session_token=config.session_token,
+        config=Config(
+            signature_version="s3v4" if service == "s3" else None,
+            s3={"addressing_style": "path"} if loopback else {},
+            connect_timeout=5,
+            read_timeout=60,
+            retries={"mode": "standard", "total_max_attempts": 3},
+            tcp_keepalive=True,
+            max_pool_connections=16,
+            proxies={} if loopback else None,
+        ),
+    )
+
+
+class S3:
+    """S3 for one process; the client is made when first used. All methods raise PartUnreachable (`s3-unreachable`) and
+    Misuse (`s3-refused`) where bucket or credentials are wrong."""
+
+    def __init__(self, config: S3Config) -> None:
+        self.config = config
+        self._made: tuple[int, S3Client] | None = None
+
+    @property
+    def client(self) -> S3Client:
+        """The client of this process: one made before a fork is not shared."""
+        if self._made is None or self._made[0] != os.getpid():
+            self._made = (os.getpid(), make_client(self.config, "s3", self.config.endpoint_url))
+        return self._made[1]
+
+    def need_bucket(self) -> str:
+        """The memo bucket. Raises Misuse (`missing-setting`)."""
+        if not self.config.bucket:
+            text = "MEMOLINE_BUCKET is not set and no local stack runs: run `memoline up`, or set it."
+            raise Misuse("missing-setting", text, setting="MEMOLINE_BUCKET")
+        return self.config.bucket
+
+    def head(self, bucket: str, key: str) -> Head | None:
+        """What is known of an object; None where there is none."""
+        try:
+            with self._translated(bucket):
+                found = self.client.head_object(Bucket=bucket, Key=key)
+        except _Gone:
+            return None
+        return Head(
+            size_bytes=found["ContentLength"],
+            etag=found["ETag"].strip('"'),
+            version_id=None if found.get("VersionId") in (None, "null") else found["VersionId"],
+            last_modified=found["LastModified"],
+            content_type=found.get("ContentType", ""),
+            metadata={name.lower(): value for name, value in found.get("Metadata", {}).items()},
+        )
+
+    def put_new(self, bucket: str, key: str, path: Path, headers: Mapping[str, str]) -> None:
+        """Store a file under a name that nobody has yet. headers: ContentType, CacheControl, ContentDisposition.
+
+        Raises JobFailed (`name-taken`) where somebody else's object is there."""
+        token = secrets.token_hex(16)
+        try:
+            with self._translated(bucket), path.open("rb") as body:
+                self.client.put_object(
+                    Bucket=bucket,
+                    Key=key,
+                    Body=body,
+                    IfNoneMatch="*",
+                    ChecksumAlgorithm="CRC32",
+                    Metadata={_TOKEN: token},
+                    **headers,  # type: ignore[arg-type]
+                )
+        except _Conflict:
+            there = self.head(bucket, key)
+            if there is None or there.metadata.get(_TOKEN) != token:
+                raise JobFailed("name-taken", f"Another object is at s3://{bucket}/{key} already.") from None
+
+    def put(self, bucket: str, key: str, path: Path, metadata: Mapping[str, str] | None = None) -> Head:
+        """Store a file, in parts where it is large. Returns what is there then."""
+        from boto3.s3.transfer import S3Transfer, TransferConfig
+
+        with self._translated(bucket):
+            manager = S3Transfer(self.client, TransferConfig(multipart_threshold=_SINGLE_PUT_BYTES))  # type: ignore[arg-type]
+            manager.upload_file(str(path), bucket, key, extra_args={"Metadata": dict(metadata or {})})
+        there = self.head(bucket, key)
+        if there is None:
+            raise PartUnreachable("s3-unreachable", f"s3://{bucket}/{key} was stored and is not there.")
+        return there
+
+    def get(self, bucket: str, key: str, to: Path, version: str | None = None) -> None:
+        """Fetch an object into a file. version: a version id, or `etag:…` that it must still have.
+
+        Raises JobFailed: `recording-gone`, `superseded` where it has changed, `disk-full`."""
+        which: dict[str, str] = {}
+        if version and version.startswith("etag:"):
+            which["IfMatch"] = f'"{version.removeprefix("etag:")}"'
+        elif version:
+            which["VersionId"] = version
+        try:
+            with self._translated(bucket):
+                body = self.client.get_object(Bucket=bucket, Key=key, **which)["Body"]  # type: ignore[arg-type]
+                with to.open("wb") as file:
+                    for chunk in body.iter_chunks(1 << 18):
+                        file.write(chunk)
+        except _Gone:
+            raise JobFailed("recording-gone", f"s3://{bucket}/{key} is not there any more.") from None
+        except _Conflict:
+            text = f"s3://{bucket}/{key} was overwritten after it was registered; the new content is a job of its own."
+            raise JobFailed("superseded", text) from None
+        except OSError as error:
+            raise JobFailed("disk-full", f"{to} cannot be written: {error.strerror}.") from None
+
+    def delete(self, bucket: str, key: str) -> None:
+        """Remove an object; one that is not there is no error."""
+        with self._translated(bucket):
+            self.client.delete_object(Bucket=bucket, Key=key)
+
+    def list(self, bucket: str, prefix: str = "") -> Iterator[Listed]:
+        """All objects under a prefix, in the order of their keys, a page at a time."""
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        with self._translated(bucket):
+            for page in pages:
+                for item in page.get("Contents", []):
+                    yield Listed(
+                        key=item["Key"],
+                        size_bytes=item["Size"],
+                        etag=item["ETag"].strip('"'),
+                        last_modified=item["LastModified"],
+                    )
+
+    def ping(self) -> None:
+        """Ask for the memo bucket."""
+        bucket = self.need_bucket()
+        try:
+            with self._translated(bucket):
+                self.client.head_bucket(Bucket=bucket)
+        except _Gone:
+            raise Misuse("s3-refused", f"There is no bucket {bucket!r}: make it, or correct MEMOLINE_BUCKET.") from None
+
+    @contextmanager
+    def _translated(self, bucket: str) -> Iterator[None]:
+        with translated(f"Bucket {bucket!r}", self.config.endpoint_url):
+            yield
+
+
+class _Gone(Exception):
+    """There is no such object."""
+
+
+class _Conflict(Exception):
+    """A condition of the request did not hold."""
+
+
+@contextmanager
+def translated(what: str, endpoint_url: str | None) -> Iterator[None]:
+    """Turn what botocore raises into our errors."""
+    try:
+        yield
+    except ClientError as error:
+        code = str(error.response.get("Error", {}).get("Code", ""))
+        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        if code in _GONE:
+            raise _Gone(code) from None
+        if code in _CONFLICT:
+            raise _Conflict(code) from None
+        if code in _DENIED or code == "NoSuchBucket" or code.endswith("NonExistentQueue"):
+            text = f"{what} cannot be used ({code}): check its name and the AWS credentials."
+            raise Misuse("s3-refused", text, reason=code) from None
+        raise PartUnreachable("s3-unreachable", f"S3 answers {status or code} ({code}): try again.") from None
+    except BotoCoreError as error:
+        where = endpoint_url or "AWS"
+        text = f"S3 at {where} cannot be reached ({type(error).__name__}): start it, or correct AWS_ENDPOINT_URL_S3."
+        raise PartUnreachable("s3-unreachable", text) from None

@@ -1,0 +1,105 @@
+"""Recordings in, memos out: the port `Store` on S3, a CDN and the spool."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from pipeline.errors import JobFailed, Misuse
+from pipeline.hosting.check import UrlCheck
+from pipeline.hosting.names import cdn_url, memo_key
+from pipeline.hosting.s3 import S3
+from pipeline.hosting.spool import UPLOADS, hash_of
+from pipeline.model import Hosted, Memo, StoredRecording
+
+_IMMUTABLE = "public, max-age=31536000, immutable"
+"""A memo's name is never used for other bytes, so everybody may keep it."""
+
+
+class MemoStore:
+    """`pipeline.ports.Store`. spool: the folder whose files are copies of ours and may be removed."""
+
+    def __init__(self, s3: S3, *, cdn_url: str | None, ca_bundle: Path | None, secret: bytes, spool: Path) -> None:
+        self._s3 = s3
+        self._cdn_url = cdn_url
+        self._check = UrlCheck(ca_bundle)
+        self._secret = secret
+        self._spool = spool
+
+    def fetch(self, recording: StoredRecording, to: Path) -> None:
+        """The recording as it was registered, at the path `to`.
+
+        Raises JobFailed (`recording-gone`, `source-changed`, `superseded`, `disk-full`), PartUnreachable."""
+        if recording.uri.startswith("file://"):
+            source = Path(recording.uri.removeprefix("file://"))
+            _fetch_file(source, to, ours=source.parent == self._spool)
+        else:
+            bucket, _, key = recording.uri.removeprefix("s3://").partition("/")
+            self._s3.get(bucket, key, to, recording.version)
+        if recording.sha256:
+            with to.open("rb") as file:
+                if hash_of(file) != recording.sha256:
+                    text = f"{recording.name} was changed after it was registered: register it again."
+                    raise JobFailed("source-changed", text)
+
+    def host(self, memo: Memo, job_id: str, result_no: int) -> Hosted:
+        """Store a memo under its own name; the URL that shows it."""
+        if not self._cdn_url:
+            text = "MEMOLINE_CDN_URL is not set and no local stack runs: run `memoline up`, or set it."
+            raise Misuse("missing-setting", text, setting="MEMOLINE_CDN_URL")
+        key = memo_key(self._secret, job_id, result_no, memo.extension)
+        file_name = key.rsplit("/", 1)[-1]
+        headers = {
+            "ContentType": memo.mime_type,
+            "CacheControl": _IMMUTABLE,
+            "ContentDisposition": f'inline; filename="{file_name}"',
+        }
+        self._s3.put_new(self._s3.need_bucket(), key, memo.path, headers)
+        return Hosted(
+            object_key=key,
+            file_name=file_name,
+            url=cdn_url(self._cdn_url, key),
+            mime_type=memo.mime_type,
+            size_bytes=memo.size_bytes,
+            duration_s=memo.duration_s,
+            bitrate_kbps=memo.bitrate_kbps,
+            sha256=memo.sha256,
+            action=str(memo.action),
+            trimmed=memo.trimmed,
+        )
+
+    def check(self, hosted: Hosted) -> None:
+        """Look at the URL as the receiver will. Raises JobFailed (`cdn-wrong`), PartUnreachable (`cdn-unreachable`)."""
+        self._check(hosted)
+
+    def still_there(self, hosted: Hosted) -> bool:
+        """Whether the memo is in the bucket, with its length."""
+        head = self._s3.head(self._s3.need_bucket(), hosted.object_key)
+        return head is not None and head.size_bytes == hosted.size_bytes
+
+    def discard(self, recording: StoredRecording) -> None:
+        """Remove our own copy of a recording; what somebody else put where it is stays."""
+        if recording.uri.startswith("file://"):
+            path = Path(recording.uri.removeprefix("file://"))
+            if path.parent == self._spool:
+                path.unlink(missing_ok=True)
+            return
+        bucket, _, key = recording.uri.removeprefix("s3://").partition("/")
+        if bucket == self._s3.config.inbox_bucket and key.startswith(UPLOADS):
+            self._s3.delete(bucket, key)
+
+
+def _fetch_file(source: Path, to: Path, *, ours: bool) -> None:
+    """A link for a copy of ours, which nothing writes to; somebody else's file is copied."""
+    try:
+        if ours:
+            with suppress(OSError):
+                os.link(source, to)
+                return
+        shutil.copyfile(source, to)
+    except FileNotFoundError:
+        raise JobFailed("recording-gone", f"{source} is not there any more.") from None
+    except OSError as error:
+        raise JobFailed("unreadable", f"{source} cannot be read ({error.strerror}).") from None

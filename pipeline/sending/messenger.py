@@ -1,0 +1,153 @@
+"""The door to Linq: the one file that uses the official SDK. Implements `pipeline.ports.Messenger`.
+
+The endpoint has no idempotency key, and with its defaults the SDK makes three POSTs of one call (measured on 0.65.0 for
+500, 409, 429 and a read timeout). So `max_retries=0`, and an httpx client of ours below it (`once.py`)."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import Misuse, PartUnreachable
+from pipeline.model import ListedMessage, MessageList, Outcome, StatusReport
+from pipeline.sending.once import Attempt, make_client
+from pipeline.sending.outcomes import from_response, from_transport
+
+if TYPE_CHECKING:
+    from linq import LinqAPIV3
+
+CLOCK_SKEW_S = 120.0
+"""Linq's clock may be so far behind ours: messages that seem that much too old are looked at, too."""
+_MAX_PAGES = 50
+_PAGE_SIZE = 100
+
+
+class LinqMessenger:
+    """Linq for one process; the SDK (0.6 s of import) is loaded when first used."""
+
+    def __init__(self, *, base_url: str | None, api_key: str | None) -> None:
+        self._base_url = base_url
+        self._api_key = api_key
+        self._made: tuple[int, LinqAPIV3] | None = None
+
+    def send_once(self, chat_id: str, url: str, *, deadline_s: float) -> Outcome:
+        """Make at most one POST, within deadline_s seconds; never raises for what it came to.
+
+        Raises Misuse (`missing-setting`) before anything is sent."""
+        import linq
+
+        client = self._client()
+        with Attempt(deadline_s) as attempt:
+            try:
+                answer = client.chats.with_raw_response.send_voicememo(
+                    chat_id, voice_memo_url=url, timeout=attempt.timeout()
+                ).http_response
+            except linq.APIStatusError as error:
+                answer = error.response
+            except Exception as error:  # whatever the SDK, httpx or a socket raise: the attempt knows how far it came
+                return from_transport(attempt.stage(), _named(error))
+            try:
+                body = _json(answer)
+            except Exception as error:  # the answer broke off
+                return from_transport("unknown", _named(error))
+            return from_response(answer.status_code, body, {k.lower(): v for k, v in answer.headers.items()})
+
+    def own_messages(self, chat_id: str, *, since: float) -> MessageList:
+        """All own messages of a chat since a moment (Unix seconds), from every page. The list's order means nothing.
+
+        Raises PartUnreachable (`linq-unreachable`)."""
+        found: list[ListedMessage] = []
+        cursor: str | None = None
+        for _ in range(_MAX_PAGES):
+            page = self._get(
+                f"/v3/chats/{chat_id}/messages", {"limit": _PAGE_SIZE} | ({"cursor": cursor} if cursor else {})
+            )
+            rows = page.get("messages")
+            if not isinstance(rows, list):
+                return MessageList(messages=tuple(found), complete=False)
+            found.extend(_listed(row) for row in rows if isinstance(row, dict) and row.get("is_from_me"))
+            cursor = page.get("next_cursor")
+            if not cursor:
+                recent = (message for message in found if message.created_at >= since - CLOCK_SKEW_S)
+                return MessageList(messages=tuple(recent), complete=True)
+        return MessageList(messages=tuple(found), complete=False)
+
+    def status(self, message_id: str) -> StatusReport | None:
+        """What became of a message; None where Linq does not know it (deleted, expired).
+
+        Raises PartUnreachable (`linq-unreachable`)."""
+        row = self._get(f"/v3/messages/{message_id}", {})
+        if not row.get("id"):
+            return None
+        return StatusReport(status=str(row.get("delivery_status") or ""), message_id=message_id)
+
+    def ping(self) -> None:
+        """Ask for anything; every HTTP answer counts as reachable. Raises PartUnreachable (`linq-unreachable`)."""
+        self._get("/v3/phone_numbers", {})
+
+    def _get(self, path: str, query: dict[str, Any]) -> dict[str, Any]:
+        """The JSON object behind a GET; an empty one for a 4xx."""
+        import linq
+        from httpx import HTTPError, Response
+
+        try:
+            answer = self._client().get(path, cast_to=Response, options={"params": query, "timeout": 20})
+        except linq.APIStatusError as error:
+            if error.status_code >= 500:
+                raise _unreachable(self._base_url, f"it answers {error.status_code}") from None
+            return {}
+        except (linq.LinqApiv3Error, HTTPError, OSError) as error:
+            raise _unreachable(self._base_url, _named(error)) from None
+        body = _json(answer)
+        return body if isinstance(body, dict) else {}
+
+    def _client(self) -> LinqAPIV3:
+        from linq import LinqAPIV3
+
+        if not self._api_key or not self._base_url:
+            text = "LINQ_API_V3_API_KEY is not set and no local stack runs: run `memoline up`, or set it."
+            raise Misuse("missing-setting", text, setting="LINQ_API_V3_API_KEY")
+        if self._made is None or self._made[0] != os.getpid():
+            client = LinqAPIV3(
+                api_key=self._api_key, base_url=self._base_url, max_retries=0, http_client=make_client(self._base_url)
+            )
+            self._made = (os.getpid(), client)
+        return self._made[1]
+
+
+def _listed(row: dict[str, Any]) -> ListedMessage:
+    parts = row.get("parts")
+    names = [part.get("filename") for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+    return ListedMessage(
+        message_id=str(row.get("id")),
+        created_at=_seconds(row.get("created_at")),
+        status=str(row.get("delivery_status") or ""),
+        file_names=tuple(name for name in names if isinstance(name, str)) if parts else None,
+    )
+
+
+def _seconds(text: object) -> float:
+    """Unix seconds of an ISO 8601 time; now-ish (infinity) where it cannot be read, so that nothing is passed over."""
+    try:
+        return datetime.fromisoformat(str(text)).timestamp()
+    except ValueError:
+        return float("inf")
+
+
+def _json(answer: Any) -> object:
+    content = answer.read()
+    try:
+        parsed: object = answer.json() if content else None
+    except ValueError:
+        return None
+    return parsed
+
+
+def _named(error: BaseException) -> str:
+    cause = error.__cause__ or error
+    return f"{type(cause).__name__}: {cause}".removesuffix(": ")
+
+
+def _unreachable(base_url: str | None, why: str) -> PartUnreachable:
+    return PartUnreachable("linq-unreachable", f"Linq cannot be reached at {base_url} ({why}): try again.")

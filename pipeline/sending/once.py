@@ -1,0 +1,96 @@
+"""One POST, watched: how far it came, and an end to it when its time is up.
+
+The httpx client keeps no connection (a stale one makes a failure ambiguous), follows no redirect, and reads no proxy
+from the environment. httpx tells through its trace when the connection stands and when the first byte is written, which
+is where the deadline is checked and where "provably not sent" ends."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Mapping
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Any
+
+import httpx
+
+from pipeline.sending.outcomes import Stage
+
+CONNECT_TIMEOUT_S = 5.0
+_FIRST_BYTE = "http11.send_request_headers.started"
+_CONNECTED = ("connection.connect_tcp.complete", "connection.start_tls.complete")
+
+_attempt: ContextVar[Attempt | None] = ContextVar("attempt", default=None)
+
+
+class DeadlinePassed(Exception):
+    """The time was up before the first byte was written."""
+
+
+class Attempt:
+    """The one POST that the current thread is about to make. deadline_s: seconds for all of it."""
+
+    def __init__(self, deadline_s: float) -> None:
+        self._ends_s = time.monotonic() + deadline_s
+        self._deadline_s = deadline_s
+        self._begun = False
+        self._too_late = False
+        self._socket: socket.socket | None = None
+        self._watchdog = threading.Timer(deadline_s, self._cut)
+        self._watchdog.daemon = True
+
+    def __enter__(self) -> Attempt:
+        self._token = _attempt.set(self)
+        self._watchdog.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._watchdog.cancel()
+        _attempt.reset(self._token)
+
+    def timeout(self) -> httpx.Timeout:
+        """Limits for the single waits; the watchdog limits their sum."""
+        return httpx.Timeout(self._deadline_s, connect=min(CONNECT_TIMEOUT_S, self._deadline_s))
+
+    def stage(self) -> Stage:
+        """How far the POST came before it failed."""
+        if self._begun:
+            return "unknown"
+        return "deadline" if self._too_late else "not-connected"
+
+    def trace(self, event: str, info: Mapping[str, Any]) -> None:
+        """httpx's trace. Raises DeadlinePassed instead of letting the first byte be written too late."""
+        if event in _CONNECTED:
+            self._socket = info["return_value"].get_extra_info("socket")
+        elif event == _FIRST_BYTE:
+            if time.monotonic() >= self._ends_s:
+                self._too_late = True
+                raise DeadlinePassed("too late to begin")
+            self._begun = True
+
+    def _cut(self) -> None:
+        """Time is up: a server that drips its answer byte by byte would hold us for ever."""
+        if self._socket is not None:
+            try:
+                self._socket.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                return
+
+
+def make_client(base_url: str) -> httpx.Client:
+    """The client below the SDK; it can make one POST a request and no more."""
+    limits = httpx.Limits(max_keepalive_connections=0)
+    context = ssl.create_default_context() if base_url.startswith("https") else False
+    transport = httpx.HTTPTransport(verify=context, retries=0, limits=limits, trust_env=False, http2=False)
+    return httpx.Client(
+        transport=transport, trust_env=False, follow_redirects=False, event_hooks={"request": [_watch]}, timeout=60
+    )
+
+
+def _watch(request: httpx.Request) -> None:
+    attempt = _attempt.get()
+    if attempt is not None:
+        request.extensions["trace"] = attempt.trace
