@@ -65,7 +65,8 @@ class AudioStream:
 class Probe:
     """The measured facts of a recording. container: our name (`m4a`, `mp3`, `aac`, `caf`, `wav`, `aiff`, `amr`, `ogg`,
     `webm`, `flac`, `mov`…). duration_s: what its headers or its decoding say; None where neither does.
-    moov_first: None where the container has no moov. fragmented: its moov is in pieces. truncated: less is there than the headers promise."""
+    moov_first: None where the container has no moov. fragmented: an MP4 in pieces. truncated: less is there than
+    the headers promise."""
 
     path: Path
     size_bytes: int

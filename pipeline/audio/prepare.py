@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeline.audio import child, downmix, fit, pause, plan, probe, prove, report, tags, transcode
+from pipeline.audio import child, downmix, fit, pause, plan, probe, prove, report, sniff, tags, transcode
 from pipeline.audio.formats import M4A
 from pipeline.errors import RecordingRejected, ToolFailed
 from pipeline.model import Action, AudioSettings, Memo, Plan, Probe
@@ -58,8 +58,9 @@ def _listen(facts: Probe, ffmpeg: str, settings: AudioSettings, thorough: bool) 
 
 
 def _is_truncated(facts: Probe, heard: probe.Heard) -> bool:
-    """Whether a tenth of a second, and 2 %, of what an MP4 promises is missing. Other headers only guess."""
-    if facts.demuxer != "mov" or not heard.whole or not facts.duration_s:
+    """Whether half a second and 2 % of what an MP4 promises is missing. Other headers only guess, and beside video the
+    length may be the picture's."""
+    if facts.demuxer != "mov" or facts.has_video or not heard.whole or not facts.duration_s:
         return False
     return facts.duration_s - heard.duration_s > max(0.5, 0.02 * facts.duration_s)
 
@@ -77,13 +78,22 @@ def make(
     if action is Action.TRANSCODE:
         return _Encoder(known, place, ffmpeg, settings, on_progress).memos()
     memo = _pass(known, place, ffmpeg) if action is Action.PASS_THROUGH else _rewrap(known, place, ffmpeg)
-    if memo.size_bytes < settings.max_bytes:
+    if memo and memo.size_bytes < settings.max_bytes:
         return (memo,)
-    encode = plan.transcode(known.facts, known.heard, settings, "The copy came out over the limit.")
+    encode = plan.transcode(known.facts, known.heard, settings, "Its frames cannot be used as they are.")
     return make(replace(known, plan=encode), place, ffmpeg, settings, on_progress)
 
 
-def _pass(known: Study, place: Path, ffmpeg: str) -> Memo:
+def _is_still(container: str, path: Path) -> bool:
+    """Whether a file is recognised without the tags: damaged sound may be held together by them."""
+    try:
+        return sniff.look(path).container == container
+    except RecordingRejected:
+        return False
+
+
+def _pass(known: Study, place: Path, ffmpeg: str) -> Memo | None:
+    """The recording as it is, without its tags; None where that is no recognisable file any more."""
     facts, to = known.facts, place / f"memo.{known.plan.extension}"
     pictures = facts.container == "m4a" and facts.has_other_streams
     if not facts.has_tags and not pictures:
@@ -91,6 +101,10 @@ def _pass(known: Study, place: Path, ffmpeg: str) -> Memo:
         return _memo(known, to, prove.as_is(to, known.duration_s))
     if not tags.strip(facts.path, facts.container or "", to):
         return _rewrap(known, place, ffmpeg)
+    if facts.container in ("mp3", "aac"):
+        if not _is_still(facts.container, to):
+            return None
+        return _memo(known, to, prove.sliced(to, ffmpeg, facts, known.heard.samples, known.duration_s))
     return _memo(known, to, prove.copied(to, ffmpeg, facts, known.duration_s))
 
 
@@ -167,6 +181,8 @@ class _Encoder:
                 measured, made.size_bytes, self.settings.max_bytes, length_s, source_rate_hz=self.source_rate_hz,
                 most_kbps=self.most_kbps, least_kbps=self.least_kbps,
             )  # fmt: skip
+            if coding is not None and coding.careful and not made.coding.careful:
+                best = None
         if best is None:
             raise RecordingRejected("too-long", "The recording does not fit under the limit: shorten it.")
         return best

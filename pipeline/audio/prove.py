@@ -11,6 +11,7 @@ from pipeline.errors import ToolFailed
 from pipeline.model import Probe
 
 FRAME_SAMPLES = 1024
+LONGEST_FRAME_SAMPLES = 1152
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,6 +42,17 @@ def copied(path: Path, ffmpeg: str, facts: Probe, duration_s: float) -> Proof:
     after = _frames(sniffed.demuxer, path, ffmpeg)
     if before.hash is None or before.hash != after.hash:
         raise ToolFailed(after.argv, 0, "The copied frames are not the recording's.")
+    return _proof(path, duration_s)
+
+
+def sliced(path: Path, ffmpeg: str, facts: Probe, samples: int, duration_s: float) -> Proof:
+    """Decode a copy of the bytes between the tags. It has the recording's samples, but for a last frame or two that
+    was never whole: tags behind the sound had been read as its end. Raises ToolFailed where more is missing."""
+    args = ["-loglevel", "verbose", *child.input_args(facts.demuxer or "", path), "-map", "0:a:0", "-f", "null", "-"]
+    done = child.run(ffmpeg, args, child.Limits())
+    found = report.counts(done.report)
+    if abs(found.samples - samples) > 2 * LONGEST_FRAME_SAMPLES:
+        raise ToolFailed(done.argv, done.returncode, f"{found.samples} of {samples} samples are left without the tags.")
     return _proof(path, duration_s)
 
 

@@ -117,9 +117,11 @@ def header(report: str) -> Header:
             duration_s = _seconds(length[1], length[2], length[3]) if length[1] else None
         elif line.startswith("  Chapters:"):
             chapters = True
-        elif tag := _TAG.match(line) or _STREAM_TAG.match(line):
+        elif not line.endswith((" Metadata:", " Side data:")) and (tag := _TAG.match(line) or _STREAM_TAG.match(line)):
             tags.add(tag[1].strip().lower())
-    personal = frozenset(name for name in tags if name not in TECHNICAL_TAGS and not name.startswith("chapter"))
+    personal = frozenset(
+        name for name in tags if name not in TECHNICAL_TAGS and not name.startswith(("chapter", "replay"))
+    )
     return Header(
         opened=bool(lines), duration_s=duration_s, audio=tuple(audio), has_video=video, has_other_streams=other,
         tags=personal, has_chapters=chapters,

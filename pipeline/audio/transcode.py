@@ -6,14 +6,16 @@ from pathlib import Path
 
 from pipeline.audio import child
 from pipeline.audio.downmix import Downmix
-from pipeline.audio.fit import FAST_CODER_FROM_KBPS, Coding
+from pipeline.audio.fit import Coding, is_fast
 from pipeline.audio.formats import SEEKABLE
 from pipeline.audio.pause import Cut
 from pipeline.model import Probe
 
 _CLEAN = ("-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact", "-flags", "+bitexact")
 _EVEN = "asetpts=N/SR/TB"
-"""Time by counting samples. Streams that begin before zero (Opus) or have gaps would lose samples in the M4A's edit list."""
+"""Time by counting samples: streams that begin before zero (Opus) or have gaps would lose some in the edit list."""
+_LONG_ENOUGH = "apad=whole_dur=0.1"
+"""A few samples make no AAC frame; a click of 4 samples becomes a tenth of a second."""
 _ONE_STREAM = ("-map", "0:a:0", "-vn", "-sn", "-dn")
 
 
@@ -32,12 +34,12 @@ def encode_args(
 ) -> list[str]:
     """Encode the recording from from_s to the cut (or its end) as a mono M4A. cut.at_s counts from from_s."""
     source, start = _start_args(facts, from_s)
-    ends = []
+    ends = [_LONG_ENOUGH] if cut is None else []
     if cut:
         fade_at = max(cut.at_s - cut.fade_s, 0)
         ends = [f"atrim=end={cut.at_s:.6f}", f"afade=t=out:st={fade_at:.6f}:d={cut.fade_s:g}:curve=hsin"]
     filters = ",".join([*start, _EVEN, mix.filters, *ends])
-    coder = ["-aac_coder", "fast"] if coding.bitrate_kbps >= FAST_CODER_FROM_KBPS else []
+    coder = ["-aac_coder", "fast"] if is_fast(coding) else []
     edge = ["-cutoff", str(coding.cutoff_hz)] if coding.cutoff_hz else []
     return [
         *("-loglevel", "verbose", *source, *_ONE_STREAM, "-af", filters, "-ar", str(coding.sample_rate_hz)),

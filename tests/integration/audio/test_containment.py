@@ -1,0 +1,105 @@
+"""A recording cannot make ffmpeg read another file, run for ever or outlive its worker."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline.audio import convert, inspect
+from pipeline.audio.child import Limits, run
+from pipeline.audio.probe import version
+from pipeline.errors import RecordingRejected
+from pipeline.model import AudioSettings
+from tests.integration.audio.conftest import Make
+
+PLAYLISTS = {
+    "concat": "ffconcat version 1.0\nfile {other}\n",
+    "hls": "#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\n{other}\n#EXT-X-ENDLIST\n",
+    "sdp": "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\nm=audio 5004 RTP/AVP 0\r\n",
+}
+
+
+@pytest.mark.parametrize("kind", PLAYLISTS)
+def test_a_playlist_named_m4a_is_refused_and_reads_nothing(kind: str, make: Make, tmp_path: Path) -> None:
+    """The file that the list names is not opened: it is a FIFO, and opening it would block until the time limit."""
+    other = tmp_path / "other.wav"
+    os.mkfifo(other)
+    lure = tmp_path / "memo.m4a"
+    lure.write_text(PLAYLISTS[kind].format(other=other))
+    started = time.monotonic()
+    with pytest.raises(RecordingRejected) as caught:
+        convert(lure, tmp_path / "out", AudioSettings())
+    assert caught.value.code == "playlist"
+    assert time.monotonic() - started < 5
+
+
+def test_ffmpeg_itself_refuses_a_playlist(tmp_path: Path, ffmpeg: str) -> None:
+    """Even when a list is handed to the child, its one demuxer does not follow it."""
+    from pipeline.audio.child import input_args
+
+    lure = tmp_path / "memo.m4a"
+    lure.write_text(PLAYLISTS["hls"].format(other="/etc/hostname"))
+    done = run(ffmpeg, [*input_args("mov", lure), "-f", "null", "-"], Limits(wall_s=10))
+    assert done.returncode != 0 and "Input #0" not in done.report
+
+
+def test_an_endless_run_is_killed_at_its_limit(ffmpeg: str) -> None:
+    """The wall limit ends the child and says so."""
+    endless = ["-re", "-f", "lavfi", "-i", "sine", "-f", "null", "-"]
+    done = run(ffmpeg, endless, Limits(wall_s=0.5))
+    assert done.out_of_time and done.returncode == -signal.SIGKILL
+
+
+@pytest.mark.skipif(not shutil.which("setpriv"), reason="needs setpriv")
+def test_the_child_dies_with_a_killed_worker(tmp_path: Path, ffmpeg: str) -> None:
+    """After kill -9 of the process that started it, no ffmpeg is left."""
+    out = tmp_path / "endless.wav"
+    code = (
+        "import sys; from pipeline.audio.child import run, Limits;"
+        "run(sys.argv[1], ['-re','-f','lavfi','-i','sine','-f','wav','file:'+sys.argv[2]], Limits(wall_s=60))"
+    )
+    root = str(Path(__file__).parents[3])
+    worker = subprocess.Popen([sys.executable, "-c", code, ffmpeg, str(out)], cwd=root)
+    try:
+        _until(lambda: bool(_running_with(str(out))))
+    finally:
+        worker.kill()
+        worker.wait()
+    _until(lambda: not _running_with(str(out)))
+
+
+def _running_with(word: str) -> list[int]:
+    """Processes other than Python whose command line has the word."""
+    found = []
+    for place in Path("/proc").iterdir():
+        if place.name.isdigit():
+            try:
+                line = (place / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            except OSError:
+                continue
+            if any(word in part for part in line) and "ffmpeg" in line[0]:
+                found.append(int(place.name))
+    return found
+
+
+def _until(is_so: object, deadline_s: float = 10) -> None:
+    assert callable(is_so)
+    end = time.monotonic() + deadline_s
+    while not is_so():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def test_the_report_is_read_for_the_shipped_version(make: Make, ffmpeg: str) -> None:
+    """The parser is pinned: another ffmpeg in the package must be looked at before it is trusted."""
+    assert version(ffmpeg).startswith("n9.0.2")
+    found = inspect(make("a.m4a", "-ac", "2", "-c:a", "aac"), AudioSettings())
+    assert (found.container, found.codec, found.sample_rate_hz, found.channels) == ("m4a", "aac", 48000, 2)
+    assert found.duration_s == pytest.approx(3, abs=0.03)
