@@ -43,6 +43,13 @@ class UrlCheck:
         if (size_bytes, digest.hexdigest()) != (hosted.size_bytes, hosted.sha256):
             raise _wrong(hosted, f"{size_bytes} other bytes")
 
+    def reach(self, url: str) -> None:
+        """See whether anything answers at a URL, with a good certificate. Raises PartUnreachable (`cdn-unreachable`)."""
+        try:
+            self._connected().head(url)
+        except httpx.HTTPError as error:
+            raise PartUnreachable("cdn-unreachable", f"The CDN cannot be reached at {url} ({error}).") from None
+
     def _connected(self) -> httpx.Client:
         if self._client is None:
             self._client = httpx.Client(

@@ -1,0 +1,147 @@
+"""doctor: looks at each real part, and says what is wrong and what to do."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import typer
+
+from pipeline.errors import JobFailed, MemolineError, Misuse, PartUnreachable
+from pipeline.settings import Settings
+from workers.cli.options import Json
+from workers.cli.output import Output
+
+LITTLE_BYTES = 1_000_000_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """One check. level: ok, warn or fail."""
+
+    part: str
+    level: str
+    message: str
+    exit_status: int = 0
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command of this file."""
+    app.command()(doctor)
+
+
+def doctor(as_json: Json = False) -> int:
+    """Check every part: settings, ffmpeg, disk, ledger, Redis, S3, CDN, Linq, and what contains the decoder."""
+    from pipeline.settings import load_settings
+
+    out, settings = Output(as_json=as_json), load_settings()
+    status = 0
+    for part, check in CHECKS.items():
+        found = _run(part, check, settings)
+        status = max(status, found.exit_status)
+        out.row(
+            {"part": found.part, "level": found.level, "message": found.message},
+            f"{found.level:<5} {found.part:<12} {found.message}",
+        )
+    return status
+
+
+def _run(part: str, check: Callable[[Settings], str], settings: Settings) -> Finding:
+    try:
+        return Finding(part=part, level="ok", message=check(settings))
+    except _Warning as warning:
+        return Finding(part=part, level="warn", message=str(warning))
+    except Misuse as error:
+        status = PartUnreachable.exit_status if error.code == "missing-setting" else error.exit_status
+        return Finding(part=part, level="fail", message=error.message, exit_status=status)
+    except MemolineError as error:
+        return Finding(part=part, level="fail", message=error.message, exit_status=PartUnreachable.exit_status)
+
+
+class _Warning(Exception):
+    """Something lesser is missing."""
+
+
+def _ffmpeg(settings: Settings) -> str:
+    from pipeline.audio.child import find_ffmpeg
+
+    path = find_ffmpeg(settings.ffmpeg)
+    try:
+        said = subprocess.run([path, "-version"], capture_output=True, text=True, check=True, timeout=20).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        raise JobFailed("ffmpeg-broken", f"{path} does not run ({error}): correct MEMOLINE_FFMPEG.") from None
+    return f"{path}: {said.splitlines()[0]}"
+
+
+def _disk(settings: Settings) -> str:
+    from workers.wiring import make_home
+
+    free = shutil.disk_usage(make_home(settings.home)).free
+    if free < LITTLE_BYTES:
+        raise _Warning(f"only {free / 1e9:.1f} GB are free in {settings.home}")
+    return f"{settings.home} is writable, {free / 1e9:.0f} GB are free"
+
+
+def _ledger(settings: Settings) -> str:
+    from workers.wiring import open_ledger
+
+    counts = open_ledger(settings).counts()
+    return f"{sum(counts.values())} jobs in {settings.ledger_url.rsplit('@', 1)[-1]}"
+
+
+def _broker(settings: Settings) -> str:
+    from workers.broker import ping
+
+    ping(settings.need("broker_url"))
+    return "Redis answers"
+
+
+def _s3(settings: Settings) -> str:
+    from workers.wiring import open_s3
+
+    s3 = open_s3(settings)
+    s3.ping()
+    return f"bucket {s3.need_bucket()} is there"
+
+
+def _cdn(settings: Settings) -> str:
+    from pipeline.hosting.check import UrlCheck
+
+    url = settings.need("cdn_url")
+    UrlCheck(settings.ca_bundle).reach(url)
+    return f"{url} answers, and its certificate is good"
+
+
+def _linq(settings: Settings) -> str:
+    from workers.wiring import open_messenger
+
+    open_messenger(settings).ping()
+    return f"{settings.linq_base_url} answers"
+
+
+def _webhooks(settings: Settings) -> str:
+    if settings.webhook_secret is None:
+        raise _Warning("LINQ_WEBHOOK_SECRET is not set: what was delivered is found out by polling only")
+    return "a signing secret is set"
+
+
+def _containment(_: Settings) -> str:
+    missing = [name for name in ("setpriv", "prlimit") if shutil.which(name) is None]
+    if missing:
+        raise _Warning(f"{' and '.join(missing)} (util-linux) is missing: the decoder is contained less tightly")
+    return "setpriv and prlimit are there"
+
+
+CHECKS: dict[str, Callable[[Settings], str]] = {
+    "ffmpeg": _ffmpeg,
+    "disk": _disk,
+    "ledger": _ledger,
+    "broker": _broker,
+    "s3": _s3,
+    "cdn": _cdn,
+    "linq": _linq,
+    "webhooks": _webhooks,
+    "containment": _containment,
+}

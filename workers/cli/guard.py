@@ -1,0 +1,69 @@
+"""No command ends in a traceback: every error becomes its code, one sentence, and the exit status of the contract."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+
+from pipeline.errors import JobFailed, MemolineError, Misuse
+from workers.cli.output import Output
+
+INTERRUPTED = 130
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line; returns the exit status."""
+    from workers.cli.commands import app
+
+    out = Output(as_json="--json" in arguments)
+    try:
+        status = typer.main.get_command(app).main(list(arguments), prog_name="memoline", standalone_mode=False)
+        sys.stdout.flush()
+        return status if isinstance(status, int) else 0
+    except MemolineError as error:
+        out.error(error)
+        return error.exit_status
+    except typer.Exit as stop:
+        return stop.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python must not complain when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if (usage := _usage(error)) is not None:
+            out.error(usage)
+            return usage.exit_status
+        out.error(_crash())
+        return JobFailed.exit_status
+
+
+def _usage(error: Exception) -> Misuse | None:
+    """What was wrong with the arguments; None for another error. Typer carries a click of its own, whose classes have
+    no public name: they are known by what they can do."""
+    if not hasattr(error, "format_message"):
+        return None
+    context = getattr(error, "ctx", None)
+    hint = context.command_path if context else "memoline"
+    return Misuse("usage", f"{error.format_message().rstrip('.')}: see `{hint} --help`.")
+
+
+def _crash() -> MemolineError:
+    """Keep the traceback in a file and say where it is."""
+    error = sys.exc_info()[1]
+    text = f"Something unforeseen happened ({type(error).__name__}: {error})".replace("\n", " ")
+    home = Path(os.environ.get("MEMOLINE_HOME") or ".memoline").expanduser().absolute()
+    path = home / "log" / f"crash-{time.time_ns()}.log"
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(traceback.format_exc())
+        return JobFailed("internal", f"{text}: the details are in {path}.", log=str(path))
+    return JobFailed("internal", f"{text}, and its details could not be written to {path}.")

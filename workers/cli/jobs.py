@@ -1,0 +1,202 @@
+"""send, backfill, jobs, show, retry, cancel, resolve, assign: jobs, as a person handles them."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.errors import Misuse
+from pipeline.model import Job, State
+from workers.cli.options import Chat, JobId, Json, Key, NotBefore, OverflowOption
+from workers.cli.output import Output
+
+if TYPE_CHECKING:
+    from pipeline.ports import Parts
+
+_COLUMNS = ("job_id", "state", "chat_id", "source", "code", "url")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    for command in (send, backfill, jobs, show, retry, cancel, resolve, assign):
+        app.command()(command)
+
+
+def send(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A file, or s3://bucket/key.")],
+    chat: Chat,
+    key: Key = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Until the memo was sent, or was not.")] = False,
+    timeout_s: Annotated[float, typer.Option("--timeout", metavar="S", help="How long --wait waits.")] = 600,
+    overflow: OverflowOption = None,
+    not_before: NotBefore = None,
+    as_json: Json = False,
+) -> int:
+    """Send a recording to a chat as a voice memo. Returns once the job is registered: it goes on by itself.
+
+    Example: memoline send note.ogg --chat 5e0d0000-0000-4000-8000-000000000001 --wait
+    """
+    from pipeline.settings import load_settings
+    from workers.cli.waiting import need_running, wait_for
+    from workers.doors import Wish, check_chat_id, check_key, check_overflow, open_desk, parse_not_before, submit
+    from workers.hints import open_hints
+
+    out, settings = Output(as_json=as_json), load_settings()
+    wish = Wish(
+        chat_id=check_chat_id(chat),
+        key=check_key(key),
+        overflow=check_overflow(overflow),
+        not_before=parse_not_before(not_before),
+    )
+    desk = open_desk(settings, _by())
+    job = submit(desk, file, wish)
+    open_hints(settings.broker_url).wake(job)
+    if not wait:
+        out.row(_brief(job), f"{job.job_id} {job.state}")
+        return 0
+    need_running(settings, job)
+    job, status = wait_for(desk.parts.ledger.get, job, out, timeout_s=timeout_s)
+    out.row(_brief(job), f"{job.job_id} {job.state} {job.url or job.message or ''}".rstrip())
+    return status
+
+
+def backfill(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A folder, s3://bucket/prefix, or a manifest.")],
+    chat: Annotated[str | None, typer.Option("--chat", metavar="ID", help="For rows that name no chat.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be registered.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Until every job has ended.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Register many recordings: those of a folder, a bucket prefix, or a manifest (.csv with a header, .jsonl).
+
+    Running it twice makes no second job. Example: memoline backfill manifest.csv --dry-run
+    """
+    from workers.cli.backfilling import run
+
+    return run(source, chat, dry_run=dry_run, wait=wait, as_json=as_json, by=_by())
+
+
+def jobs(
+    state: Annotated[str | None, typer.Option("--state", metavar="STATE")] = None,
+    chat: Annotated[str | None, typer.Option("--chat", metavar="ID")] = None,
+    code: Annotated[str | None, typer.Option("--code", metavar="CODE")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many; all by default.")] = None,
+    as_json: Json = False,
+) -> int:
+    """List jobs, oldest first.
+
+    Example: memoline jobs --state HELD
+    """
+    from pipeline.settings import load_settings
+    from workers.views import job_json
+    from workers.wiring import open_ledger
+
+    found = open_ledger(load_settings()).jobs(states=_states(state), chat_id=chat, code=code, limit=limit)
+    Output(as_json=as_json).table([job_json(job) for job in found], _COLUMNS)
+    return 0
+
+
+def show(job_id: JobId, as_json: Json = False) -> int:
+    """Show one job with its timeline.
+
+    Example: memoline show 3f9a2c
+    """
+    from pipeline.settings import load_settings
+    from workers.cli.timeline import timeline
+    from workers.views import job_with_history
+    from workers.wiring import open_ledger
+
+    ledger = open_ledger(load_settings())
+    job = ledger.get(ledger.resolve_id(job_id))
+    history = ledger.history(job.job_id)
+    Output(as_json=as_json).row(job_with_history(job, history), timeline(job, history))
+    return 0
+
+
+def retry(job_id: JobId, as_json: Json = False) -> int:
+    """Try a REJECTED job, or a FAILED one that Linq never took, from the beginning."""
+    from pipeline import decisions
+
+    return _decide(job_id, as_json, decisions.retry)
+
+
+def cancel(job_id: JobId, as_json: Json = False) -> int:
+    """End a job that was not sent yet, or say truthfully that it is too late."""
+    from pipeline import decisions
+
+    return _decide(job_id, as_json, decisions.cancel)
+
+
+def assign(job_id: JobId, chat: Chat, as_json: Json = False) -> int:
+    """Give a job that is HELD for want of a chat (no-chat) its chat."""
+    from pipeline import decisions
+    from workers.doors import check_chat_id
+
+    chat_id = check_chat_id(chat)
+    return _decide(job_id, as_json, lambda parts, job: decisions.assign(parts, job, chat_id))
+
+
+def resolve(
+    job_id: JobId,
+    sent: Annotated[str | None, typer.Option("--sent", metavar="MESSAGE_ID", help="It is in the chat.")] = None,
+    resend: Annotated[bool, typer.Option("--resend", help="It is not in the chat: send it again.")] = False,
+    give_up: Annotated[bool, typer.Option("--give-up", help="Let it be.")] = False,
+    why: Annotated[str, typer.Option("--why", help="Kept in the history.")] = "",
+    as_json: Json = False,
+) -> int:
+    """Decide about a job whose outcome nobody knows (HELD, outcome-unknown). Look into the chat first.
+
+    Example: memoline resolve 3f9a2c --resend --why "asked her, nothing came"
+    """
+    from pipeline import decisions
+
+    if (sent is not None) + resend + give_up != 1:
+        raise Misuse("usage", "Say exactly one of --sent MESSAGE_ID, --resend and --give-up.")
+    return _decide(
+        job_id,
+        as_json,
+        lambda parts, job: decisions.resolve(parts, job, sent=sent, resend=resend, give_up=give_up, why=why),
+    )
+
+
+def _decide(job_id: str, as_json: bool, decision: Callable[[Parts, Job], Job]) -> int:
+    from pipeline.settings import load_settings
+    from workers.hints import open_hints
+    from workers.views import job_json
+    from workers.wiring import connect, open_ledger
+
+    settings = load_settings()
+    ledger = open_ledger(settings)
+    parts = connect(settings, _by())
+    job = decision(parts, ledger.get(ledger.resolve_id(job_id)))
+    open_hints(settings.broker_url).wake(job)
+    Output(as_json=as_json).row(job_json(job), f"{job.job_id} {job.state}")
+    return 0
+
+
+def _states(text: str | None) -> tuple[State, ...]:
+    try:
+        return tuple(State(name.strip().upper()) for name in text.split(",")) if text else ()
+    except ValueError:
+        raise Misuse("bad-state", f"{text!r} is no state: the states are {', '.join(State)}.") from None
+
+
+def _brief(job: Job) -> dict[str, object]:
+    return {
+        "job_id": job.job_id,
+        "state": str(job.state),
+        "url": job.url,
+        "message_id": job.message_id,
+        "code": job.code,
+        "message": job.message,
+    }
+
+
+def _by() -> str:
+    try:
+        return f"cli:{getpass.getuser()}"
+    except (OSError, KeyError):
+        return "cli"

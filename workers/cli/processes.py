@@ -1,0 +1,98 @@
+"""worker, watch, serve, sweep: the processes, each in the foreground until SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+from typing import Annotated, Literal, cast
+
+import typer
+
+from pipeline.errors import Misuse
+from pipeline.settings import Settings, load_settings
+from workers.cli.options import Json
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    for command in (worker, watch, serve, sweep):
+        app.command()(command)
+
+
+def worker(
+    kind: Annotated[str, typer.Argument(metavar="audio|send", help="Which queue to work on.")],
+    as_json: Json = False,  # noqa: ARG001 (errors are JSON then)
+) -> int:
+    """Work on a queue: audio prepares recordings (one slot a core), send delivers memos."""
+    if kind not in ("audio", "send"):
+        raise Misuse("usage", f"{kind!r} is no worker: say `memoline worker audio` or `memoline worker send`.")
+    from workers.worker import run_worker
+
+    run_worker(cast(Literal["audio", "send"], kind), load_settings())
+    return 0
+
+
+def watch(as_json: Json = False) -> int:  # noqa: ARG001
+    """Watch the inbox bucket, and register what is dropped there."""
+    from workers.watcher import watch_for_ever
+
+    settings = _ready_to_log()
+    watch_for_ever(settings, _until_told(), _announced(settings, "watch"))
+    return 0
+
+
+def sweep(as_json: Json = False) -> int:  # noqa: ARG001
+    """Find every job that should move, and hint it again."""
+    from workers.sweeper import sweep_for_ever
+
+    settings = _ready_to_log()
+    sweep_for_ever(settings, _until_told(), _announced(settings, "sweep"))
+    return 0
+
+
+def serve(as_json: Json = False) -> int:  # noqa: ARG001
+    """Serve the HTTP door and the webhook receiver."""
+    from workers.web import serve as serve_web
+
+    settings = _ready_to_log()
+    serve_web(settings, lambda _: _write_ready(settings, "serve"))
+    return 0
+
+
+def _ready_to_log() -> Settings:
+    from workers.log import set_up_logging
+
+    settings = load_settings()
+    set_up_logging()
+    return settings
+
+
+def _until_told() -> threading.Event:
+    """An event that SIGTERM and SIGINT set."""
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    return stopped
+
+
+class _Ready(threading.Event):
+    """Writes the file by which the supervisor sees that a process is ready."""
+
+    def __init__(self, settings: Settings, part: str) -> None:
+        super().__init__()
+        self._settings, self._part = settings, part
+
+    def set(self) -> None:
+        super().set()
+        _write_ready(self._settings, self._part)
+
+
+def _announced(settings: Settings, part: str) -> threading.Event:
+    return _Ready(settings, part)
+
+
+def _write_ready(settings: Settings, part: str) -> None:
+    path: Path = settings.home / "run" / f"{part}.ready"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("ready\n")

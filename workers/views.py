@@ -1,0 +1,70 @@
+"""A job as the outside sees it: the same fields in the CLI, over HTTP and in results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from pipeline.model import HistoryEntry, Job
+
+
+def iso(at: float) -> str | None:
+    """An ISO 8601 time in UTC, to the millisecond; None for 0."""
+    if not at:
+        return None
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def job_json(job: Job) -> dict[str, object]:
+    """The fields that outsiders rely on."""
+    return {
+        "job_id": job.job_id,
+        "key": job.key,
+        "state": str(job.state),
+        "chat_id": job.chat_id,
+        "source": job.source,
+        "url": job.url,
+        "message_id": job.message_id,
+        "code": job.code,
+        "message": job.message,
+        "attempts": job.attempts,
+        "created_at": iso(job.created_at),
+        "updated_at": iso(job.updated_at),
+    }
+
+
+def job_with_history(job: Job, history: Iterable[HistoryEntry]) -> dict[str, object]:
+    """A job with its timeline, its memo and what it waits for."""
+    hosted = job.hosted
+    memo = None
+    if hosted:
+        memo = {
+            "url": hosted.url,
+            "mime_type": hosted.mime_type,
+            "size_bytes": hosted.size_bytes,
+            "duration_s": hosted.duration_s,
+            "bitrate_kbps": hosted.bitrate_kbps,
+            "sha256": hosted.sha256,
+            "action": hosted.action,
+            "trimmed": hosted.trimmed,
+        }
+    return job_json(job) | {
+        "lane": job.lane,
+        "overflow": job.overflow,
+        "not_before": iso(max(job.not_before, job.retry_at)),
+        "trace_id": job.trace_id,
+        "memo": memo,
+        "history": [_entry(entry) for entry in history],
+    }
+
+
+def _entry(entry: HistoryEntry) -> dict[str, object]:
+    return {
+        "at": iso(entry.at),
+        "from": str(entry.from_state) if entry.from_state else None,
+        "to": str(entry.to_state),
+        "code": entry.code,
+        "message": entry.message,
+        "by": entry.by,
+        "attempt": entry.attempt,
+    }
