@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline import decisions, jobs
+from pipeline.errors import Fenced, JobFailed, KeyReused, MemolineError, Misuse, NotNow
 from pipeline.hosting.names import (
     fingerprint,
     identity_of_backfill,
     identity_of_key,
     identity_of_object,
+    job_id_for,
     random_identity,
 )
-
-from pipeline import jobs
-from pipeline.errors import JobFailed, MemolineError, Misuse
 from pipeline.model import Job, Lane, Overflow, Request, StoredRecording
 from pipeline.ports import Parts
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
-    from pipeline.hosting.s3 import S3
+    from pipeline.hosting.s3 import S3, Head
     from pipeline.hosting.spool import Spool
 
 MAX_KEY_LENGTH = 255
+_LAST_YEAR_S = 253_402_300_800
+"""The year 10000, which no calendar of Python's reaches."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,19 +75,13 @@ def submit(desk: Desk, recording: str | Path, wish: Wish) -> Job:
 
 def submit_file(desk: Desk, path: Path, wish: Wish) -> Job:
     """Register a file: its bytes are copied and on disk before the job is."""
-    return _register_copy(desk, desk.spool.put(path, path.name), wish, source=str(path.absolute()))
+    return submit_stored(desk, desk.spool.put(path, path.name), wish, source=str(path.absolute()))
 
 
 def submit_stored(desk: Desk, stored: StoredRecording, wish: Wish, *, source: str) -> Job:
-    """Register a recording that a door has put into the spool already."""
-    return _register_copy(desk, stored, wish, source=source)
-
-
-def _register_copy(desk: Desk, stored: StoredRecording, wish: Wish, *, source: str) -> Job:
+    """Register a recording that a door has put into the spool already; the copy goes where it is not needed."""
     try:
-        job = _register(
-            desk, stored, wish, source=source, identity=_identity(wish, stored, source), content=stored.sha256
-        )
+        job = register(desk, request_for(stored, wish, source=source, content=stored.sha256 or ""))
     except MemolineError:
         desk.parts.store.discard(stored)
         raise
@@ -93,8 +90,15 @@ def _register_copy(desk: Desk, stored: StoredRecording, wish: Wish, *, source: s
     return job
 
 
-def submit_object(desk: Desk, uri: str, wish: Wish, *, from_watch: bool = False) -> Job:
-    """Register an object of the inbox bucket or a source bucket; it is read where it lies, in the version it has now."""
+def submit_object(desk: Desk, uri: str, wish: Wish) -> Job:
+    """Register an object of the inbox bucket or a source bucket; it is read where it lies, in the version it has now.
+
+    Raises Misuse (`bad-recording`, `bucket-not-allowed`), JobFailed (`no-such-object`), KeyReused, PartUnreachable."""
+    return register(desk, request_for_object(desk, uri, wish, head_of(desk, uri)))
+
+
+def head_of(desk: Desk, uri: str) -> Head:
+    """What S3 says about an object that may be read. Raises as `submit_object` does."""
     bucket, key = split_s3_uri(uri)
     if bucket not in desk.settings.readable_buckets:
         allowed = "MEMOLINE_SOURCE_BUCKETS names the buckets that may be read"
@@ -102,21 +106,28 @@ def submit_object(desk: Desk, uri: str, wish: Wish, *, from_watch: bool = False)
     head = desk.s3.head(bucket, key)
     if head is None:
         raise JobFailed("no-such-object", f"There is no object {uri}: put it there first.", uri=uri)
+    return head
+
+
+def request_for_object(desk: Desk, uri: str, wish: Wish, head: Head) -> Request:
+    """The request for an object as it was seen. An inbox object in one version is one job, whatever the door and the
+    key, so its identity is the object; the ledger keeps a key unique beside it."""
+    bucket, key = split_s3_uri(uri)
     version = head.version_id or f"etag:{head.etag}"
-    stored = StoredRecording(
-        uri=f"s3://{bucket}/{key}", name=key.rsplit("/", 1)[-1], size_bytes=head.size_bytes, version=version
-    )
-    inbox = bucket == desk.settings.inbox_bucket
-    identity = identity_of_object(bucket, key, version) if inbox and wish.key is None else _identity(wish, stored, uri)
-    return _register(desk, stored, wish, source=stored.uri, identity=identity, content=version)
+    stored = StoredRecording(uri=uri, name=key.rsplit("/", 1)[-1], size_bytes=head.size_bytes, version=version)
+    identity = identity_of_object(bucket, key, version) if bucket == desk.settings.inbox_bucket else None
+    # The ETag is the same where the same bytes are put again; the version is not.
+    return request_for(stored, wish, source=uri, content=head.etag, identity=identity)
 
 
-def _register(
-    desk: Desk, stored: StoredRecording, wish: Wish, *, source: str, identity: str, content: str | None
-) -> Job:
-    request = Request(
-        identity=identity,
-        fingerprint=fingerprint(content or "", wish.chat_id, wish.overflow),
+def request_for(
+    stored: StoredRecording, wish: Wish, *, source: str, content: str, identity: str | None = None
+) -> Request:
+    """The request that a wish makes of a recording. content: what tells its bytes from others; identity: by the rules
+    of `_identity` where it is not given."""
+    return Request(
+        identity=identity or _identity(wish, source, content),
+        fingerprint=fingerprint(content, wish.chat_id, wish.overflow),
         recording=stored,
         source=source,
         chat_id=wish.chat_id,
@@ -125,23 +136,85 @@ def _register(
         overflow=wish.overflow,
         not_before=wish.not_before,
     )
-    return jobs.register(desk.parts, request)
 
 
-def _identity(wish: Wish, stored: StoredRecording, source: str) -> str:
+def job_id_of(desk: Desk, request: Request) -> str:
+    """The id that a request's job has, registered or not."""
+    return job_id_for(desk.parts.secret, request.identity)
+
+
+def register(desk: Desk, request: Request) -> Job:
+    """The job for a request; for an inbox object also the one that another door made of it.
+
+    Raises KeyReused, PartUnreachable."""
+    try:
+        job = jobs.register(desk.parts, request)
+    except KeyReused as error:
+        job = desk.parts.ledger.get(str(error.facts["job_id"]))
+        if job.job_id == job_id_of(desk, request) and request.recording.uri.startswith("s3://"):
+            return _adopt(desk, job, request)
+        if job.fingerprint == request.fingerprint:
+            return job  # the same key and the same bytes, put a second time
+        raise
+    return _keyed(desk, job, request)
+
+
+def _adopt(desk: Desk, job: Job, request: Request) -> Job:
+    """The job that another door made of the same object, if what is asked for now agrees with it."""
+    overflow_differs = request.overflow is not None and request.overflow != job.overflow
+    chat_differs = None not in (request.chat_id, job.chat_id) and request.chat_id != job.chat_id
+    if overflow_differs or chat_differs:
+        raise ObjectTaken(request.recording.uri, job.job_id)
+    job = _keyed(desk, job, request)
+    if request.chat_id is None or job.chat_id is not None:
+        return job
+    try:
+        return decisions.assign(desk.parts, job, request.chat_id)
+    except (Fenced, NotNow):  # somebody assigned or cancelled it at this moment
+        now = desk.parts.ledger.get(job.job_id)
+        return now if now.chat_id in (None, request.chat_id) else _adopt(desk, now, request)
+
+
+def _keyed(desk: Desk, job: Job, request: Request) -> Job:
+    """The job, known by the request's key too, so that the key stands for no other input later."""
+    if request.key is None or job.key == request.key:
+        return job
+    named = desk.parts.ledger.give_key(job.job_id, request.key)
+    if named.key != request.key:
+        raise ObjectTaken(request.recording.uri, job.job_id)
+    return named
+
+
+def _identity(wish: Wish, source: str, content: str) -> str:
     if wish.key is not None:
         return identity_of_key(wish.key)
     if wish.lane == "backfill":
-        return identity_of_backfill(source, stored.sha256 or stored.version or "", wish.chat_id or "")
+        return identity_of_backfill(source, content, wish.chat_id or "")
     return random_identity()
 
 
+class ObjectTaken(KeyReused):
+    """The object is a job already, with another chat, key or overflow."""
+
+    def __init__(self, uri: str, job_id: str) -> None:
+        text = f"{uri} is job {job_id} already, with another chat, key or overflow: put another object for this one."
+        JobFailed.__init__(self, "key-reused", text, uri=uri, job_id=job_id)
+
+
 def split_s3_uri(uri: str) -> tuple[str, str]:
-    """(bucket, key) of `s3://bucket/key`. Raises Misuse (`bad-recording`)."""
+    """(bucket, key) of `s3://bucket/key`. Raises Misuse (`bad-recording`).
+
+    A key with a `.` or `..` in it is refused: HTTP clients resolve these, and would ask for another object."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
-    if not uri.startswith("s3://") or not bucket or not key:
-        raise Misuse("bad-recording", f"{uri!r} is no s3://bucket/key URI.")
+    dots = not {".", ".."}.isdisjoint(key.split("/"))
+    if not uri.startswith("s3://") or not bucket or not key or dots or not is_text(key) or len(key.encode()) > 1024:
+        raise Misuse("bad-recording", f"{uri[:200]!r} is no s3://bucket/key URI.")
     return bucket, key
+
+
+def is_text(text: str) -> bool:
+    """Whether every part of the system can store a text: no NUL, no half of a surrogate pair."""
+    return "\0" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def check_chat_id(text: str) -> str:
@@ -179,20 +252,26 @@ def check_overflow(text: str | None) -> Overflow | None:
     return known[text]
 
 
-def parse_not_before(text: str | float | None) -> float:
-    """Unix seconds of an ISO 8601 time with an offset, or of a number. 0 for None. Raises Misuse (`bad-not-before`)."""
-    from datetime import datetime
+def parse_not_before(value: str | float | datetime | None) -> float:
+    """Unix seconds of an ISO 8601 time with an offset, of such a datetime, or of a number of seconds. 0 for None.
 
-    if text is None or text == "":
+    Raises Misuse (`bad-not-before`)."""
+    if value is None or value == "":
         return 0.0
     try:
-        if isinstance(text, int | float):
-            return float(text)
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is None:
-            raise ValueError(text)
-        return moment.timestamp()
-    except (ValueError, OverflowError):
-        raise Misuse(
-            "bad-not-before", f"{text!r} is no time: say for instance 2026-11-24T08:00:00+01:00.", not_before=str(text)
-        ) from None
+        seconds = _seconds(value)
+        if isinstance(value, bool) or not 0 <= seconds < _LAST_YEAR_S:
+            raise ValueError(value)
+        return seconds
+    except (ValueError, TypeError, OverflowError):
+        text = f"{str(value)[:100]!r} is no time: say for instance 2026-11-24T08:00:00+01:00."
+        raise Misuse("bad-not-before", text, not_before=str(value)[:100]) from None
+
+
+def _seconds(value: str | float | datetime) -> float:
+    if isinstance(value, int | float):
+        return float(value)
+    moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    if moment.tzinfo is None:
+        raise ValueError(value)
+    return moment.timestamp()

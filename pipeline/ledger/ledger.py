@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, func, select
+from sqlalchemy import Connection, Engine, Select, func, select, update
 
 from pipeline.errors import JobFailed, KeyReused, NoSuchJob, NotNow
 from pipeline.ledger import changes, queries, reports
@@ -98,6 +98,17 @@ class SqlLedger:
         with self.database.write() as connection:
             return changes.compare_and_set(connection, job, changed_columns(changed))
 
+    def give_key(self, job_id: str, key: str) -> Job:
+        """Let a job that has no key be known by one from now on; one that has a key keeps it. `rev` stays: no step in
+        work is disturbed. Raises KeyReused where another job has the key, NoSuchJob."""
+        with self.database.write() as connection:
+            owner = connection.execute(select(jobs.c.job_id).where(jobs.c.key == key)).scalar()
+            if owner not in (None, job_id):
+                raise KeyReused(key, str(owner))
+            unnamed = (jobs.c.job_id == job_id) & jobs.c.key.is_(None)
+            connection.execute(update(jobs).where(unnamed).values(key=key))
+            return changes.get(connection, job_id)
+
     def renew(self, job: Job, lease_until: float) -> bool:
         """Lengthen the lease of a claim; False where it is lost. The job's `rev` stays as the holder read it."""
         with self.database.write() as connection:
@@ -160,6 +171,11 @@ class SqlLedger:
         now = self._clock.now()
         with self.database.write() as connection:
             return tuple(reports.keep(connection, report, now=now) for report in many)
+
+    def report_counts(self) -> dict[str, int]:
+        """How many reports are kept, by status."""
+        with self.database.read() as connection:
+            return reports.counts(connection)
 
     def reports_for(self, job: Job) -> tuple[StatusReport, ...]:
         """The kept reports about a job's message, in the order in which they came."""

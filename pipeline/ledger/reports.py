@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, and_, or_, select
+from sqlalchemy import Connection, and_, func, or_, select
 
 from pipeline.ledger.queries import message_of
 from pipeline.ledger.rows import to_job
@@ -21,6 +21,12 @@ def keep(connection: Connection, report: StatusReport, *, now: float) -> bool:
     row = {name: getattr(report, name) for name in ("event_id", "message_id", "trace_id", "chat_id", "status")}
     row |= {"file_name": next(iter(report.file_names), None), "payload": asdict(report), "received_at": now}
     return insert_new(connection, reports, row)
+
+
+def counts(connection: Connection) -> dict[str, int]:
+    """How many reports there are of each status; the usual ones are always named."""
+    found = connection.execute(select(reports.c.status, func.count()).group_by(reports.c.status)).all()
+    return dict.fromkeys(("sent", "delivered", "read", "failed"), 0) | {str(status): int(n) for status, n in found}
 
 
 def of_job(connection: Connection, job: Job) -> tuple[StatusReport, ...]:

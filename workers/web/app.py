@@ -1,0 +1,32 @@
+"""The web application, put together."""
+
+from __future__ import annotations
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse, JSONResponse
+
+from workers.web.health import health_routes
+from workers.web.memos import memo_routes
+from workers.web.office import Office, local_or_with_token
+from workers.web.problems import add_problems
+from workers.web.webhooks import webhook_routes
+
+
+def make_app(office: Office) -> FastAPI:
+    """All routes over one desk."""
+    app = FastAPI(title="Memoline", docs_url=None, redoc_url=None, openapi_url=None)
+    add_problems(app)
+    for router in (webhook_routes(office), memo_routes(office), health_routes(office)):
+        app.include_router(router)
+    guarded = [Depends(local_or_with_token(office))]
+
+    @app.get("/docs", dependencies=guarded, include_in_schema=False)
+    def docs(_request: Request) -> HTMLResponse:
+        return get_swagger_ui_html(openapi_url="/openapi.json", title="Memoline")
+
+    @app.get("/openapi.json", dependencies=guarded, include_in_schema=False)
+    def openapi(_request: Request) -> JSONResponse:
+        return JSONResponse(app.openapi())
+
+    return app

@@ -1,0 +1,136 @@
+"""`/v1/memos`: hand in a recording, look at jobs."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
+
+from pipeline.errors import Misuse, NoSuchJob
+from pipeline.model import Job, State
+from workers.doors import (
+    Wish,
+    check_chat_id,
+    check_key,
+    check_overflow,
+    parse_not_before,
+    submit_object,
+    submit_stored,
+)
+from workers.views import job_json, job_with_history
+from workers.web import docs
+from workers.web.bodies import parse_object, read_body
+from workers.web.office import Office, with_token
+from workers.web.uploads import incoming, read_upload
+
+MAX_JSON_BYTES = 65_536
+MAX_PAGE = 1_000
+_JOB_ID = re.compile(r"[0-9a-f]{32}")
+_LARGEST_CURSOR = 2**63 - 1
+_FIELDS = frozenset({"chat_id", "recording", "overflow", "not_before"})
+
+
+def memo_routes(office: Office) -> APIRouter:
+    """The routes under `/v1`. All want the token."""
+    router = APIRouter(prefix="/v1", dependencies=[Depends(with_token(office))])
+
+    @router.post("/memos", status_code=202, summary="Hand in a recording", openapi_extra=docs.POST_MEMOS)
+    async def post(request: Request) -> JSONResponse:
+        """Answers 202 once the job is on disk. The same key with the same input is the same job."""
+        key = check_key(request.headers.get("idempotency-key"))
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind == "application/json":
+            body = parse_object(await read_body(request, max_bytes=MAX_JSON_BYTES))
+            job = await run_in_threadpool(take_object, office, body, key)
+        elif kind == "multipart/form-data":
+            job = await _take_upload(office, request, key)
+        else:
+            raise Misuse("wrong-content-type", "Send application/json or multipart/form-data.")
+        await run_in_threadpool(office.hints.wake, job)
+        return JSONResponse(job_json(job), status_code=202, headers={"Location": f"/v1/memos/{job.job_id}"})
+
+    @router.get("/memos", summary="List jobs, oldest first", openapi_extra=docs.GET_MEMOS)
+    def many(request: Request) -> JSONResponse:
+        """Oldest first. `next_cursor` is null on the last page."""
+        return JSONResponse(page(office, dict(request.query_params)))
+
+    @router.get("/memos/{job_id}", summary="One job with its history")
+    def one(job_id: str) -> JSONResponse:
+        """404 for an id that no job has."""
+        if not _JOB_ID.fullmatch(job_id):
+            raise NoSuchJob(job_id[:64])
+        return JSONResponse(job_with_history(office.ledger.get(job_id), office.ledger.history(job_id)))
+
+    return router
+
+
+def take_object(office: Office, body: dict[str, object], key: str | None) -> Job:
+    """Register the `s3://` object that a JSON body names."""
+    unknown = body.keys() - _FIELDS
+    if unknown:
+        raise Misuse("unknown-field", f"{sorted(unknown)[0][:100]!r} is not known: say {', '.join(sorted(_FIELDS))}.")
+    recording = body.get("recording")
+    if not isinstance(recording, str) or not recording.startswith("s3://"):
+        raise Misuse("bad-recording", "`recording` must be an s3://bucket/key URI; files are sent as multipart.")
+    return submit_object(office.desk, recording, wish_of(body, key))
+
+
+async def _take_upload(office: Office, request: Request, key: str | None) -> Job:
+    if key is None:
+        text = "An upload needs the header Idempotency-Key, so that repeating it cannot send it twice."
+        raise Misuse("missing-key", text)
+    with incoming(office.desk.settings.home) as file:
+        upload = await read_upload(request, file)
+        unknown = upload.fields.keys() - _FIELDS
+        if unknown:
+            raise Misuse("unknown-field", f"The form field {sorted(unknown)[0][:100]!r} is not known.")
+        wish = wish_of(dict(upload.fields), key)
+        stored = await run_in_threadpool(office.desk.spool.put_stream, file, upload.file_name or "recording")
+    return await run_in_threadpool(submit_stored, office.desk, stored, wish, source=f"upload:{upload.file_name}")
+
+
+def wish_of(fields: dict[str, Any], key: str | None) -> Wish:
+    """The options of a request, checked. Raises Misuse (`bad-chat-id`, `bad-overflow`, `bad-not-before`)."""
+    chat_id, overflow, not_before = (fields.get(name) for name in ("chat_id", "overflow", "not_before"))
+    if not isinstance(chat_id, str):
+        raise Misuse("bad-chat-id", "`chat_id` must be a text: Linq's chat ids are UUIDs.")
+    if overflow is not None and not isinstance(overflow, str):
+        raise Misuse("bad-overflow", "`overflow` must be compress, cut, split or reject.")
+    if not_before is not None and not isinstance(not_before, str | int | float):
+        raise Misuse("bad-not-before", "`not_before` must be a time such as 2026-11-24T08:00:00+01:00.")
+    return Wish(
+        chat_id=check_chat_id(chat_id),
+        key=key,
+        overflow=check_overflow(overflow),
+        not_before=parse_not_before(not_before),
+    )
+
+
+def page(office: Office, query: dict[str, str]) -> dict[str, object]:
+    """A page of jobs. Raises Misuse (`bad-state`, `bad-chat-id`, `bad-limit`, `bad-cursor`)."""
+    limit = _whole(query.get("limit"), 100, MAX_PAGE, "limit")
+    states = (_state(query["state"]),) if query.get("state") else ()
+    chat_id = check_chat_id(query["chat_id"]) if query.get("chat_id") else None
+    after_seq = _whole(query.get("cursor"), 0, _LARGEST_CURSOR, "cursor")
+    found = office.ledger.jobs(states=states, chat_id=chat_id, after_seq=after_seq, limit=limit + 1)
+    more = str(found[limit - 1].seq) if len(found) > limit else None
+    return {"memos": [job_json(job) for job in found[:limit]], "next_cursor": more}
+
+
+def _state(text: str) -> State:
+    try:
+        return State(text.upper())
+    except ValueError:
+        raise Misuse("bad-state", f"{text[:100]!r} is no state: say one of {', '.join(State)}.") from None
+
+
+def _whole(text: str | None, default: int, largest: int, name: str) -> int:
+    if not text:
+        return default
+    smallest = 1 if name == "limit" else 0
+    if not (text.isascii() and text.isdecimal() and len(text) <= 19 and smallest <= int(text) <= largest):
+        raise Misuse(f"bad-{name}", f"`{name}` must be a whole number from {smallest} to {largest}.")
+    return int(text)

@@ -1,0 +1,70 @@
+"""What the routes share."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fastapi import Request
+from fastapi.security.utils import get_authorization_scheme_param
+
+from pipeline.errors import JobFailed
+from pipeline.ledger.ledger import SqlLedger
+from workers.doors import Desk
+from workers.hints import Hints
+
+_LOOPBACK = ("127.0.0.1", "::1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Office:
+    """The desk to hand in at, and the hints to give."""
+
+    desk: Desk
+    hints: Hints
+
+    @property
+    def ledger(self) -> SqlLedger:
+        """The ledger with its questions about many jobs."""
+        ledger = self.desk.parts.ledger
+        assert isinstance(ledger, SqlLedger)  # noqa: S101 (wiring.py makes no other)
+        return ledger
+
+
+class NotAllowed(JobFailed):
+    """The request does not carry the token."""
+
+
+Guard = Callable[[Request], None]
+
+
+def with_token(office: Office) -> Guard:
+    """A guard that wants `Authorization: Bearer` with MEMOLINE_API_TOKEN."""
+
+    def guard(request: Request) -> None:
+        if not _has_token(office, request):
+            raise NotAllowed("not-authorized", "Say `Authorization: Bearer` with the value of MEMOLINE_API_TOKEN.")
+
+    return guard
+
+
+def local_or_with_token(office: Office) -> Guard:
+    """A guard that lets programs of this machine in, and others that carry the token."""
+    check = with_token(office)
+
+    def guard(request: Request) -> None:
+        # A proxy on this machine speaks for somebody else.
+        forwarded = any(name in request.headers for name in ("forwarded", "x-forwarded-for", "via"))
+        if forwarded or request.client is None or request.client.host not in _LOOPBACK:
+            check(request)
+
+    return guard
+
+
+def _has_token(office: Office, request: Request) -> bool:
+    scheme, given = get_authorization_scheme_param(request.headers.get("authorization"))
+    token = office.desk.settings.api_token
+    if token is None or scheme.lower() != "bearer":
+        return False
+    return hmac.compare_digest(given.encode("latin-1", "replace"), token.get_secret_value().encode())

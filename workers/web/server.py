@@ -1,0 +1,82 @@
+"""The server process: binds, says when it is ready, serves until told to stop."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable
+
+import uvicorn
+
+from pipeline.errors import Misuse, PartUnreachable
+from pipeline.settings import Settings
+from workers.doors import open_desk
+from workers.hints import open_hints
+from workers.log import logger
+from workers.web.app import make_app
+from workers.web.office import Office
+
+OnReady = Callable[[str], None]
+GRACE_S = 20
+"""How long requests in work may take to end when the process is told to stop."""
+
+
+def serve(settings: Settings, on_ready: OnReady | None = None) -> None:
+    """Serve HTTP on MEMOLINE_HTTP_HOST and MEMOLINE_HTTP_PORT (0: a free one) until SIGTERM or SIGINT.
+
+    on_ready: told the base URL once requests are taken. Raises PartUnreachable (`port-in-use`, `ledger-unreachable`),
+    Misuse (`missing-setting` without MEMOLINE_API_TOKEN, `bad-setting` for a host that is not ours)."""
+    settings.need("api_token")
+    with bind(settings.http_host, settings.http_port) as listener:
+        make_server(settings, url_of(listener), on_ready).run(sockets=[listener])
+
+
+def make_server(settings: Settings, url: str, on_ready: OnReady | None) -> uvicorn.Server:
+    """A server for a socket that is bound already."""
+    if settings.webhook_secret is None:
+        logger().warning("serve.no-webhook-secret", hint="LINQ_WEBHOOK_SECRET is not set: webhooks are put off")
+    office = Office(desk=open_desk(settings, "serve"), hints=open_hints(settings.broker_url))
+    config = uvicorn.Config(
+        make_app(office),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
+        lifespan="off",
+    )
+    return _Server(config, url, on_ready)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, that tells when it takes requests."""
+
+    def __init__(self, config: uvicorn.Config, url: str, on_ready: OnReady | None) -> None:
+        super().__init__(config)
+        self._url = url
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        logger().info("serve.ready", url=self._url)
+        if self._on_ready:
+            self._on_ready(self._url)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises PartUnreachable (`port-in-use`), Misuse (`bad-setting`)."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        if error.errno in (errno.EADDRINUSE, errno.EACCES):
+            text = f"Port {port} on {host} is in use or not allowed: set MEMOLINE_HTTP_PORT to another one."
+            raise PartUnreachable("port-in-use", text, part="serve", port=port) from None
+        text = f"MEMOLINE_HTTP_HOST {host!r} cannot be listened on ({error.strerror})."
+        raise Misuse("bad-setting", text, setting="MEMOLINE_HTTP_HOST") from None
+    return listener
+
+
+def url_of(listener: socket.socket) -> str:
+    """The base URL of a listening socket."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
