@@ -79,14 +79,14 @@ def inspect(path: str | Path, settings: AudioSettings | None = None) -> Inspecti
     except RecordingRejected as error:
         return Inspection(
             path=str(path), container=None, codec=None, duration_s=None, sample_rate_hz=None, channels=None,
-            size_bytes=file.stat().st_size, accepted_as=None, action=Action.REJECT, reason=error.message,
+            size_bytes=file.stat().st_size, accepted_as=None, action=Action.REJECT.value, reason=error.message,
             code=error.code,
         )  # fmt: skip
     stream = known.facts.audio[0]
     return Inspection(
         path=str(path), container=known.facts.container, codec=stream.codec, duration_s=round(known.duration_s, 3),
         sample_rate_hz=stream.sample_rate_hz, channels=stream.channels, size_bytes=known.facts.size_bytes,
-        accepted_as=known.plan.accepted_as, action=known.plan.action, reason=known.plan.reason, code=known.plan.code,
+        accepted_as=known.plan.accepted_as, action=known.plan.action.value, reason=known.plan.reason, code=known.plan.code,
     )  # fmt: skip
 
 
@@ -113,7 +113,7 @@ def convert(
 
 def _converted(memo: Memo) -> Converted:
     return Converted(
-        action=memo.action, path=str(memo.path), size_bytes=memo.size_bytes, duration_s=round(memo.duration_s, 3),
+        action=memo.action.value, path=str(memo.path), size_bytes=memo.size_bytes, duration_s=round(memo.duration_s, 3),
         bitrate_kbps=memo.bitrate_kbps, mime_type=memo.mime_type, sha256=memo.sha256, trimmed=memo.trimmed,
         reason=memo.reason, source_duration_s=memo.source_duration_s,
     )  # fmt: skip
