@@ -86,7 +86,8 @@ def inspect(path: str | Path, settings: AudioSettings | None = None) -> Inspecti
     return Inspection(
         path=str(path), container=known.facts.container, codec=stream.codec, duration_s=round(known.duration_s, 3),
         sample_rate_hz=stream.sample_rate_hz, channels=stream.channels, size_bytes=known.facts.size_bytes,
-        accepted_as=known.plan.accepted_as, action=known.plan.action.value, reason=known.plan.reason, code=known.plan.code,
+        accepted_as=known.plan.accepted_as, action=known.plan.action.value, reason=known.plan.reason,
+        code=known.plan.code,
     )  # fmt: skip
 
 
