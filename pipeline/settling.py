@@ -8,6 +8,8 @@ from pipeline.errors import Fenced, MemolineError
 from pipeline.model import Job, State, StatusReport
 from pipeline.ports import Parts
 
+_AFTER_SENT = (State.SENT, State.DELIVERED, State.ERASED)
+
 
 def after_sent(parts: Parts, job: Job) -> Job:
     """The recording is not needed any more, and a webhook may have been faster than the answer."""
@@ -30,7 +32,7 @@ def apply_report(parts: Parts, job: Job, report: StatusReport) -> Job | None:
         "trace_id": job.trace_id or report.trace_id,
     }
     try:
-        if job.message_id is None and job.state in (State.UNCONFIRMED, State.HELD, State.HOSTED):
+        if job.message_id is None and job.send_attempts and job.state not in _AFTER_SENT:
             job = parts.ledger.move(job, State.SENT, by=parts.by, code=None, message=None, **known)
         if report.status in ("delivered", "read") and job.state in (State.SENT, State.FAILED):
             return parts.ledger.move(

@@ -6,9 +6,8 @@ import os
 import threading
 from collections.abc import Iterable
 
-from pipeline.ledger.ledger import SqlLedger
-
 from pipeline.errors import MemolineError
+from pipeline.ledger.ledger import SqlLedger
 from pipeline.model import Job
 from pipeline.settings import Settings
 from workers.clock import SteadyClock

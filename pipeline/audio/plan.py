@@ -61,13 +61,15 @@ def _damage(facts: Probe, heard: Heard) -> str | None:
 
 def _pass_through(facts: Probe, heard: Heard, accepted: Accepted) -> Plan:
     notes = [f"It is {accepted.name.upper()} and under the limit"]
-    if facts.has_tags or (accepted is M4A and facts.has_other_streams):
-        notes.append("its tags are taken out")
+    stripped = facts.has_tags or (accepted is M4A and facts.has_other_streams)
+    if stripped:
+        notes.append("its tags are taken out, its frames stay as they are")
     if heard.silent:
         notes.append("it is all digital silence")
     return Plan(
-        action=Action.PASS_THROUGH, code="accepted", reason="; ".join(notes) + ".", accepted_as=accepted.name,
-        extension=accepted.extension, mime_type=accepted.mime_type,
+        action=Action.REMUX if stripped else Action.PASS_THROUGH, code="stripped" if stripped else "accepted",
+        reason="; ".join(notes) + ".", accepted_as=accepted.name, extension=accepted.extension,
+        mime_type=accepted.mime_type,
     )  # fmt: skip
 
 

@@ -77,7 +77,7 @@ def make(
         raise RecordingRejected(known.plan.code, known.plan.reason)
     if action is Action.TRANSCODE:
         return _Encoder(known, place, ffmpeg, settings, on_progress).memos()
-    memo = _pass(known, place, ffmpeg) if action is Action.PASS_THROUGH else _rewrap(known, place, ffmpeg)
+    memo = _rewrap(known, place, ffmpeg) if known.plan.code == "rewrapped" else _pass(known, place, ffmpeg)
     if memo and memo.size_bytes < settings.max_bytes:
         return (memo,)
     encode = plan.transcode(known.facts, known.heard, settings, "Its frames cannot be used as they are.")
