@@ -105,7 +105,7 @@ def furnish(access: S3Access) -> None:
     try:
         s3, sqs = _clients(access)
         for bucket in (MEMO_BUCKET, INBOX_BUCKET):
-            s3.create_bucket(Bucket=bucket)
+            _make_bucket(s3, bucket)
         _notify(s3, _queue_arn(sqs))
     except (BotoCoreError, ClientError) as error:
         raise PartUnreachable("s3-unreachable", f"The embedded S3 could not be set up: {error}", part="s3") from None
@@ -130,6 +130,14 @@ def _clients(access: S3Access) -> tuple[S3Client, SQSClient]:
         ),
     }
     return session.client("s3", **options), session.client("sqs", **options)
+
+
+def _make_bucket(s3: S3Client, bucket: str) -> None:
+    try:
+        s3.create_bucket(Bucket=bucket)
+    except s3.exceptions.BucketAlreadyOwnedByYou:
+        # Told only after the server was killed: then it finds the bucket's folder, but not what it knew of it.
+        return
 
 
 def _queue_arn(sqs: SQSClient) -> str:
