@@ -50,7 +50,7 @@ def parse(body: bytes) -> StatusReport | None:
         event_type, data = event["event_type"], event["data"]
     except (ValueError, TypeError, KeyError):
         raise JobFailed("bad-event", "The body is no webhook event.") from None
-    if event_type not in _STATUS or not isinstance(data, dict):
+    if not isinstance(event_type, str) or event_type not in _STATUS or not isinstance(data, dict):
         return None
     nested = _mapping(data.get("message"))
     if _from_them(data, nested):
@@ -91,5 +91,5 @@ def _text(value: object) -> str | None:
 def _seconds(value: object) -> float | None:
     try:
         return datetime.fromisoformat(str(value)).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

@@ -15,7 +15,7 @@ from workers.web.webhooks import webhook_routes
 
 def make_app(office: Office) -> FastAPI:
     """All routes over one desk."""
-    app = FastAPI(title="Memoline", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title="Memoline", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     add_problems(app)
     for router in (webhook_routes(office), memo_routes(office), health_routes(office)):
         app.include_router(router)
