@@ -11,6 +11,7 @@ from infra.local.ports import choose_ports, remembered_port
 from infra.local.s3 import S3Access
 from infra.local.status import PARTS
 from infra.local.tls import ca_bundle, make_certificates
+from pipeline.errors import Misuse
 from pipeline.settings import BELONGS, Settings, load_settings, outside_parts, read_stack_file
 
 
@@ -112,7 +113,9 @@ def _names_of_ours(outside: frozenset[str]) -> set[str]:
 def _demanded(explicit: Mapping[str, str], home: Path) -> dict[str, int]:
     """The HTTP port, if somebody set it; a value that this stack chose itself earlier is not a demand."""
     text = explicit.get("MEMOLINE_HTTP_PORT", "0")
-    port = int(text) if text.isdigit() else 0
+    if not text.isdigit():
+        raise Misuse("bad-setting", f"MEMOLINE_HTTP_PORT must be a number, not {text!r}.", setting="MEMOLINE_HTTP_PORT")
+    port = int(text)
     return {} if port == 0 or port == remembered_port(home, "serve") else {"serve": port}
 
 

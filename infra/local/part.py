@@ -58,7 +58,7 @@ class Part:
         if self._process is not None and self._process.poll() is not None:
             self._died(now_s)
         if self.state == "backoff" and now_s >= self._again_s:
-            self.start(environment, now_s)
+            self._start_again(environment, now_s)
         if self.state == "starting":
             return self._look(now_s)
         return {}
@@ -92,8 +92,22 @@ class Part:
         self._deaths += 1
         if not self.was_ready and self._deaths >= DEATHS_BEFORE_READY:
             raise self._failed("ended each time it was started")
-        self._wait_s = FIRST_WAIT_S if steady else min(LONGEST_WAIT_S, self._wait_s * 2)
+        if steady:
+            self._wait_s = FIRST_WAIT_S
+        self._back_off(now_s)
+
+    def _back_off(self, now_s: float) -> None:
         self.state, self._again_s = "backoff", now_s + self._wait_s
+        self._wait_s = min(LONGEST_WAIT_S, self._wait_s * 2)
+
+    def _start_again(self, environment: Mapping[str, str], now_s: float) -> None:
+        try:
+            self.start(environment, now_s)
+        except (OSError, PartUnreachable):
+            # A disk that is full for a while, say, must not end a stack that was healthy.
+            if not self.was_ready:
+                raise
+            self._back_off(now_s)
 
     def _look(self, now_s: float) -> Mapping[str, str]:
         if self._looking is None:

@@ -22,7 +22,7 @@ from typing import Any
 
 from infra.local.credentials import save_credentials
 from infra.local.home import unusable, write_stack_env
-from infra.local.lock import LOCKED, end_leftovers, take_lock
+from infra.local.lock import LOCKED, end_leftovers, still_held, take_lock
 from infra.local.part import Part
 from infra.local.parts import LAST_TO_STOP, part_specs
 from infra.local.processes import identify
@@ -37,10 +37,11 @@ IDLE_S = 1.0
 class Supervisor:
     """One stack, from its start to its end."""
 
-    def __init__(self, home: Path, order: Mapping[str, Any], wake: Wake) -> None:
+    def __init__(self, home: Path, order: Mapping[str, Any], wake: Wake, lock: int) -> None:
         self._home = home
         self._order = order
         self._wake = wake
+        self._lock = lock
         self._me = identify(os.getpid())
         self._parts: list[Part] = []
         self._outside: tuple[PartStatus, ...] = ()
@@ -54,7 +55,7 @@ class Supervisor:
         with ThreadPoolExecutor(max_workers=4, thread_name_prefix="probe") as executor:
             try:
                 self._open(executor)
-                while not self._wake.told_to_stop:
+                while not self._wake.told_to_stop and still_held(self._home, self._lock):
                     self._look_after()
                     self._wake.sleep(BUSY_S if self._unsettled() else IDLE_S)
             except MemolineError as error:
@@ -201,13 +202,13 @@ def main() -> int:
         return 0 if os.read(listen, 1) else 1
     os.close(listen)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    return _alone(home, order, say)
+    return _alone(home, order, lock, say)
 
 
-def _alone(home: Path, order: Mapping[str, Any], say: int) -> int:
+def _alone(home: Path, order: Mapping[str, Any], lock: int, say: int) -> int:
     wake = Wake()
     end_leftovers(home)
-    supervisor = Supervisor(home, order, wake)
+    supervisor = Supervisor(home, order, wake, lock)
     supervisor.tell()
     os.write(say, b"1")
     os.close(say)
