@@ -7,8 +7,9 @@ begins IMMEDIATE, so that two writers queue for the lock and none fails half way
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -96,11 +97,20 @@ def _sqlite_engine(url: URL) -> Engine:
 
 
 def _private_file(_dialect: Any, _record: Any, arguments: Any, _options: Any) -> None:
-    """Make the file readable by its owner only; SQLite gives its -wal and -shm files the same mode."""
-    try:
-        os.close(os.open(arguments[0], os.O_CREAT | os.O_RDWR, 0o600))
-    except OSError:
-        return  # SQLite says better what is wrong
+    """Make the file, if there is none, readable by its owner only; SQLite gives its -wal and -shm files the same mode.
+
+    It is made elsewhere and linked to its name: closing a descriptor of the file itself would drop every lock that this
+    process holds on it (sqlite.org/howtocorrupt.html, 2.2), and others would remove the log under our connections."""
+    file = Path(arguments[0])
+    if file.exists():
+        return
+    made = file.with_name(f"{file.name}.new-{os.getpid()}-{threading.get_ident()}")
+    with suppress(OSError):  # SQLite says better what is wrong
+        try:
+            os.close(os.open(made, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            os.link(made, file)
+        finally:
+            made.unlink(missing_ok=True)
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
