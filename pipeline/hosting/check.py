@@ -44,7 +44,7 @@ class UrlCheck:
             raise _wrong(hosted, f"{size_bytes} other bytes")
 
     def reach(self, url: str) -> None:
-        """See whether anything answers at a URL, with a good certificate. Raises PartUnreachable (`cdn-unreachable`)."""
+        """See whether a URL answers, with a good certificate. Raises PartUnreachable (`cdn-unreachable`)."""
         try:
             self._connected().head(url)
         except httpx.HTTPError as error:

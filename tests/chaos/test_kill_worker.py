@@ -11,9 +11,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from pipeline.ledger.ledger import SqlLedger
 
 from infra.local import stack
+from pipeline.ledger.ledger import SqlLedger
 from pipeline.model import Job, State
 from pipeline.settings import Settings, load_settings
 from tests.chaos.dying_worker import POINTS

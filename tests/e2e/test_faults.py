@@ -107,9 +107,9 @@ def test_a_renamed_file_is_never_sent_again(embedded: Embedded, tmp_path: Path) 
 
 
 def test_a_long_429_waits_in_the_ledger(embedded: Embedded, tmp_path: Path) -> None:
-    """Ten minutes to wait: the job is HOSTED with its reason, no worker sleeps, and another chat is served."""
+    """A hundred seconds to wait: the job is HOSTED with its reason, no worker sleeps, and another chat is served."""
     chat_id, other = str(uuid.uuid4()), str(uuid.uuid4())
-    embedded.inject("rate-limited", chat_id, seconds=600)
+    embedded.inject("rate-limited", chat_id, seconds=100)
     job_id = _send(embedded, make_wav(tmp_path / "a.wav"), chat_id)
 
     def limited() -> Row | None:

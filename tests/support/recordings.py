@@ -16,11 +16,9 @@ SPEECH = (
 
 def make(path: Path, *encode: str, duration_s: float = 3) -> Path:
     """A recording of the given length, encoded with ffmpeg's arguments; returns its path."""
-    subprocess.run(
-        [get_ffmpeg_exe(), "-nostdin", "-v", "error", "-y", "-f", "lavfi", "-t", str(duration_s), "-i", SPEECH, *encode, str(path)],
-        check=True,
-        stdin=subprocess.DEVNULL,
-    )
+    source = ["-f", "lavfi", "-t", str(duration_s), "-i", SPEECH]
+    command = [get_ffmpeg_exe(), "-nostdin", "-v", "error", "-y", *source, *encode, str(path)]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
     return path
 
 

@@ -6,10 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipeline.errors import MemolineError
 from pipeline.ledger.ledger import SqlLedger
 from pipeline.ledger.migrate import migrate
-
-from pipeline.errors import MemolineError
 from pipeline.model import (
     Action,
     AudioSettings,

@@ -24,7 +24,8 @@ def run(arguments: Sequence[str]) -> int:
 
     out = Output(as_json="--json" in arguments)
     try:
-        status = typer.main.get_command(app).main(list(arguments) or ["--help"], prog_name="memoline", standalone_mode=False)
+        command = typer.main.get_command(app)
+        status = command.main(list(arguments) or ["--help"], prog_name="memoline", standalone_mode=False)
         sys.stdout.flush()
         return status if isinstance(status, int) else 0
     except MemolineError as error:
