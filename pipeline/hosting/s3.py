@@ -28,6 +28,13 @@ _TOKEN = "memoline-token"  # noqa: S105 (the name of a metadata field)
 _GONE = frozenset({"404", "NoSuchKey", "NoSuchVersion", "NotFound"})
 _CONFLICT = frozenset({"412", "409", "PreconditionFailed", "ConditionalRequestConflict"})
 _DENIED = frozenset({"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"})
+_NOTHING_OF_THE_MACHINE = {
+    # (name in the config file, environment variable, default, conversion), as botocore's session reads them
+    "profile": (None, None, None, None),
+    "config_file": (None, None, os.devnull, None),
+    "credentials_file": (None, None, os.devnull, None),
+    "ca_bundle": (None, None, None, None),
+}
 _SINGLE_PUT_BYTES = 100_000_000
 """Up to here one PUT; memos are always below it."""
 
@@ -70,11 +77,7 @@ class Listed:
 def make_client(config: S3Config, service: str, endpoint_url: str | None) -> Any:
     """A client for S3 or another AWS service. With explicit keys nothing of the machine's own AWS set-up is read: its
     profile, its config file and its CA bundle concern another S3 than ours."""
-    session = Session()
-    if config.access_key_id:
-        session.set_config_variable("profile", None)
-        for name in ("config_file", "credentials_file"):
-            session.set_config_variable(name, os.devnull)
+    session = Session(session_vars=_NOTHING_OF_THE_MACHINE if config.access_key_id else None)
     loopback = (urlsplit(endpoint_url or "").hostname or "") in ("127.0.0.1", "localhost", "::1")
     return session.create_client(
         service,
