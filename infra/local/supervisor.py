@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +157,9 @@ class Supervisor:
         except OSError as error:
             if self._phase == "starting":
                 raise
-            sys.stderr.write(f"supervisor: the report cannot be written: {error}\n")
+            # The log lies on the same disk.
+            with suppress(OSError):
+                sys.stderr.write(f"supervisor: the report cannot be written: {error}\n")
 
     def _statuses(self) -> tuple[PartStatus, ...]:
         pid = self._me.pid if self._me else None
