@@ -80,7 +80,7 @@ def rows_of(desk: Desk, source: str) -> Iterator[Row | BadRow]:
     """The rows of a source, in its order."""
     if source.startswith("s3://"):
         return _bucket_rows(desk, source)
-    path = Path(source)
+    path = Path(source).absolute()
     if path.is_dir():
         return (Row(line=number, recording=str(file)) for number, file in enumerate(_files(path), start=1))
     if not path.exists():
@@ -93,7 +93,7 @@ def rows_of(desk: Desk, source: str) -> Iterator[Row | BadRow]:
 
 def _beside(folder: Path, row: Row | BadRow) -> Row | BadRow:
     """A manifest names its recordings from where it lies."""
-    if isinstance(row, BadRow) or "://" in row.recording:
+    if not row.recording or "://" in row.recording:
         return row
     return replace(row, recording=str(folder / row.recording))
 
