@@ -59,7 +59,7 @@ def find_ffmpeg(named: str | None) -> str:
 
 
 def input_args(demuxer: str, path: Path) -> list[str]:
-    """Options that open a recording: one demuxer, known decoders, local files. `file:` keeps odd names safe."""
+    """Options that open a recording: one demuxer, known decoders, local files."""
     return [
         *("-f", demuxer, "-format_whitelist", demuxer, "-codec_whitelist", DECODERS.replace(" ", ",")),
         *("-protocol_whitelist", "file,pipe", "-i", f"file:{path.absolute()}"),
@@ -78,11 +78,23 @@ def run(
         cwd.mkdir()
         progress = Path(place, "progress") if on_progress else None
         ticks = ["-progress", f"file:{progress}", "-stats_period", "0.5"] if progress else []
-        argv = (ffmpeg, "-nostdin", "-hide_banner", "-nostats", *ticks, *args)
+        argv = (ffmpeg, "-nostdin", "-hide_banner", "-nostats", *ticks, *_nameless(args, Path(place)))
         returncode, out_of_time = _supervise(
             (*_wrappers(limits), *argv), cwd, report, limits.wall_s, _ticker(progress, on_progress)
         )
         return Finished(argv=argv, returncode=returncode, report=_read(report), out_of_time=out_of_time)
+
+
+def _nameless(args: Sequence[str], place: Path) -> list[str]:
+    """The same arguments, with links in place of the recordings: ffmpeg prints the name of what it opens, and a name
+    may hold line breaks, and lines that look like a report's."""
+    words = list(args)
+    for at, word in enumerate(words):
+        if at and words[at - 1] == "-i" and word.startswith("file:"):
+            link = place / f"source-{at}"
+            link.symlink_to(word.removeprefix("file:"))
+            words[at] = f"file:{link}"
+    return words
 
 
 def _wrappers(limits: Limits) -> list[str]:

@@ -18,15 +18,19 @@ _AUDIO = re.compile(r"^: (\w+)(?: \(([^()/]+)\))?(?: \(([^()/]+)\))?(?: \([^)]*/
 _DURATION = re.compile(r"^  Duration: (?:(\d+):(\d\d):(\d\d(?:\.\d+)?)|N/A)")
 _TAG = re.compile(r"^ {4}([^ :][^:]*?) *: ?(.*)$")
 _STREAM_TAG = re.compile(r"^ {6}([^ :][^:]*?) *: ?(.*)$")
+# Anchored at the names that ffmpeg prints: the lines of a recording's own tags begin with blanks.
 _READ = re.compile(
-    r"Input stream #0:\d+ \(audio\): (\d+) packets read \((\d+) bytes\);"
-    r"(?: (\d+) frames decoded;(?: (\d+) decode errors)?(?: \((\d+) samples\))?)?"
+    r"^\[in#0/\S+ @ \w+\] +Input stream #0:\d+ \(audio\): (\d+) packets read \((\d+) bytes\);"
+    r"(?: (\d+) frames decoded;(?: (\d+) decode errors)?(?: \((\d+) samples\))?)?",
+    re.MULTILINE,
 )
 _WRITTEN = re.compile(
-    r"Output stream #0:0 \(audio\): (?:\d+ frames encoded \((\d+) samples\); )?(\d+) packets muxed \((\d+) bytes\)"
+    r"^\[out#0/\S+ @ \w+\] +Output stream #0:0 \(audio\): (?:\d+ frames encoded \((\d+) samples\); )?"
+    r"(\d+) packets muxed \((\d+) bytes\)",
+    re.MULTILINE,
 )
 _TIME = re.compile(r"^(?:size|frame)=.* time=(\d+):(\d\d):(\d\d\.\d+)", re.MULTILINE)
-_LEVEL = re.compile(r"\] (Channel|Peak level dB|RMS level dB): (\S+)")
+_LEVEL = re.compile(r"^\[\w+ @ \w+\] (Channel|Peak level dB|RMS level dB): (\S+)", re.MULTILINE)
 
 _LAYOUTS_BY_CHANNELS = {
     1: "mono",
@@ -129,7 +133,8 @@ def header(report: str) -> Header:
 
 
 def _input_block(report: str) -> list[str]:
-    lines = report.splitlines()
+    # Not splitlines(): a tag may hold the other characters that Python takes for a line's end.
+    lines = report.split("\n")
     start = next((at for at, line in enumerate(lines) if _INPUT.match(line)), None)
     if start is None:
         return []
@@ -201,5 +206,5 @@ def levels(report: str) -> tuple[Level, ...]:
 
 def stream_hash(report: str) -> str | None:
     """The hash that the `streamhash` muxer printed."""
-    found = re.search(r"SHA256=([0-9a-f]{64})", report)
+    found = re.search(r"^0,a,SHA256=([0-9a-f]{64})$", report, re.MULTILINE)
     return found[1] if found else None

@@ -103,3 +103,36 @@ def test_the_report_is_read_for_the_shipped_version(make: Make, ffmpeg: str) -> 
     found = inspect(make("a.m4a", "-ac", "2", "-c:a", "aac"), AudioSettings())
     assert (found.container, found.codec, found.sample_rate_hz, found.channels) == ("m4a", "aac", 48000, 2)
     assert found.duration_s == pytest.approx(3, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "new\nline.wav",
+        "x\n  Stream #0:0: Audio: aac (LC), 48000 Hz, stereo, fltp, 64 kb\nOutput #0.wav",
+        "-i.wav",
+        "%d 'quote\" [0x1b]\r.wav",
+        "caf\udce9.wav",
+    ],
+)
+def test_a_name_is_never_read_as_part_of_a_report(name: str, tmp_path: Path, make: Make) -> None:
+    """A name may hold line breaks, and lines as ffmpeg prints them; at times it is no UTF-8."""
+    plain = make("plain.wav")
+    expected = inspect(plain).as_json() | {"path": None}
+    odd = plain.rename(tmp_path / name)
+    assert inspect(odd).as_json() | {"path": None} == expected
+    made = convert(odd, tmp_path / "out").as_json()
+    assert (made["action"], Path(str(made["path"])).read_bytes()) == ("pass-through", odd.read_bytes())
+
+
+def test_tags_are_never_read_as_part_of_a_report(make: Make, tmp_path: Path) -> None:
+    """What a title says of streams, samples and levels changes nothing."""
+    lies = (
+        "a\u2028  Stream #0:1: Audio: aac (LC), 48000 Hz, stereo\n  Duration: 10:00:00.00\n"
+        "[in#0/wav @ 0x1] Input stream #0:0 (audio): 9 packets read (9 bytes); 9 frames decoded; (9 samples)\n"
+        "[Parsed_astats_0 @ 0x1] Channel: 1\n[Parsed_astats_0 @ 0x1] Peak level dB: -inf\n0,a,SHA256=" + "0" * 64
+    )
+    told = inspect(make("a.flac", "-metadata", f"title={lies}"))
+    assert (told.duration_s, told.channels, told.codec) == (3.0, 1, "flac")
+    made = convert(make("b.flac", "-metadata", f"title={lies}"), tmp_path / "out")
+    assert made.duration_s == pytest.approx(3, abs=0.001)

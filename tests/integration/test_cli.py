@@ -1,0 +1,233 @@
+"""The command line as a person or a script meets it: odd input, wrong settings, parts that are away."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.embedded import ROOT, Ran, memoline
+from tests.support.recordings import make_ogg, make_wav
+from workers.cli.guard import run as run_in_process
+
+CHAT = "5e0d0000-0000-4000-8000-000000000001"
+NOBODY = "127.0.0.1:9"
+"""A port where nobody listens."""
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The working folder, with odd files in it, where no stack runs."""
+    make_wav(tmp_path / "note.wav", duration_s=1)
+    (tmp_path / "empty.ogg").touch()
+    (tmp_path / "text.m4a").write_text("not a sound\n")
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe.wav")
+    return tmp_path
+
+
+@pytest.fixture
+def run_here(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command in this process, which is faster."""
+
+    def run_command(*arguments: str, **env: str) -> Ran:
+        for name, value in env.items():
+            monkeypatch.setenv(name, value)
+        status = run_in_process([*arguments, "--json"])
+        said = capsys.readouterr()
+        rows = [json.loads(line) for line in said.out.splitlines()]
+        return Ran(status=status, rows=rows, stdout=said.out, stderr=said.err)
+
+    return run_command
+
+
+@pytest.fixture
+def run(folder: Path, tmp_path: Path) -> Run:
+    """Run a command as a user does."""
+
+    def memoline_here(*arguments: str, **env: str) -> Ran:
+        return memoline(tmp_path / ".memoline", *arguments, cwd=tmp_path, env=env)
+
+    return memoline_here
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "code"),
+    [
+        (["send", "none.wav", "--chat", CHAT], 2, "no-such-file"),
+        (["send", "folder", "--chat", CHAT], 2, "is-a-directory"),
+        (["send", "pipe.wav", "--chat", CHAT], 2, "unreadable"),
+        (["send", "note.wav", "--chat", "bob"], 2, "bad-chat-id"),
+        (["send", "note.wav", "--chat", CHAT, "--key", ""], 2, "bad-key"),
+        (["send", "note.wav", "--chat", CHAT, "--overflow", "squeeze"], 2, "bad-overflow"),
+        (["send", "note.wav", "--chat", CHAT, "--not-before", "soon"], 2, "bad-not-before"),
+        (["send", "s3://elsewhere/a.ogg", "--chat", CHAT], 2, "bucket-not-allowed"),
+        (["send", "https://example.com/a.ogg", "--chat", CHAT], 2, "bad-recording"),
+        (["send", "note.wav"], 2, "usage"),
+        (["send", "-x.wav", "--chat", CHAT], 2, "usage"),
+        (["frobnicate"], 2, "usage"),
+        (["inspect"], 2, "usage"),
+        (["inspect", "none.wav"], 2, "no-such-file"),
+        (["inspect", "folder"], 2, "is-a-directory"),
+        (["inspect", "pipe.wav"], 2, "unreadable"),
+        (["convert", "note.wav"], 2, "usage"),
+        (["convert", "note.wav", "-o", "note.wav"], 2, "bad-out-dir"),
+        (["convert", "empty.ogg", "-o", "out"], 3, "empty-file"),
+        (["convert", "text.m4a", "-o", "out"], 3, "not-media"),
+        (["host", "note.wav"], 4, "stack-not-running"),
+        (["host", "none.wav"], 4, "stack-not-running"),
+        (["backfill", "none"], 2, "no-such-file"),
+        (["backfill", "note.wav"], 2, "bad-source"),
+        (["jobs", "--state", "lost"], 2, "bad-state"),
+        (["show", "deadbeef"], 1, "no-such-job"),
+        (["show", "; drop table jobs"], 1, "no-such-job"),
+        (["retry", "deadbeef"], 1, "no-such-job"),
+        (["resolve", "deadbeef"], 2, "usage"),
+        (["worker", "video"], 2, "usage"),
+        (["worker", "audio"], 2, "missing-setting"),
+        (["env"], 4, "stack-not-running"),
+    ],
+)
+def test_bad_input_is_one_object_with_its_code(run_here: Run, arguments: list[str], status: int, code: str) -> None:
+    """One JSON object on stdout with a code and a sentence; the contract's exit status; nothing on stderr."""
+    ran = run_here(*arguments)
+    error = ran.row["error"]
+    assert (ran.status, error["code"]) == (status, code)
+    assert error["message"].endswith(".") or "--help`" in error["message"]
+    assert "\n" not in error["message"]
+    assert ran.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MEMOLINE_BROKER_URL", "http://localhost:6379"),
+        ("MEMOLINE_DATABASE_URL", "mysql://localhost/memoline"),
+        ("MEMOLINE_CDN_URL", "http://127.0.0.1/"),
+        ("LINQ_API_V3_BASE_URL", "http://api.example.com"),
+        ("AWS_ENDPOINT_URL_S3", "ftp://s3"),
+        ("MEMOLINE_MAX_BYTES", "ten"),
+        ("MEMOLINE_OVERFLOW", "squeeze"),
+        ("MEMOLINE_FFMPEG", "/none/ffmpeg"),
+        ("MEMOLINE_CA_BUNDLE", "/none/ca.pem"),
+    ],
+)
+def test_a_wrong_setting_stops_the_start_by_its_name(run_here: Run, name: str, value: str) -> None:
+    """Also for a command that could do without it: half a configuration is never at work."""
+    ran = run_here("doctor", **{name: value})
+    assert (ran.status, ran.row["error"]["code"]) == (2, "bad-setting")
+    assert name in ran.row["error"]["message"]
+
+
+def test_a_settings_sentence_keeps_the_password(run_here: Run) -> None:
+    """A password in a wrong URL is not repeated."""
+    assert "s3cret" not in run_here("doctor", MEMOLINE_BROKER_URL="http://user:s3cret@localhost").stdout
+
+
+def test_without_a_stack_a_job_is_registered_all_the_same(run: Run) -> None:
+    """`send` is done with exit 0, an empty or a text file too; `--wait` says 4 and that the job goes on."""
+    for name in ("note.wav", "empty.ogg", "text.m4a"):
+        sent = run("send", name, "--chat", CHAT)
+        assert (sent.status, sent.row["state"]) == (0, "RECEIVED")
+    waited = run("send", "note.wav", "--chat", CHAT, "--key", "k", "--wait")
+    assert (waited.status, waited.row["error"]["code"]) == (4, "stack-not-running")
+    assert run("show", waited.row["error"]["job_id"]).row["key"] == "k"
+    assert len(run("jobs").rows) == 4
+
+
+def test_a_key_is_one_job_and_refuses_other_input(run: Run, tmp_path: Path) -> None:
+    """The same content under another name is the same input; another chat is not."""
+    (tmp_path / "copy.wav").write_bytes((tmp_path / "note.wav").read_bytes())
+    first = run("send", "note.wav", "--chat", CHAT, "--key", "k")
+    assert run("send", "copy.wav", "--chat", CHAT, "--key", "k").row == first.row
+    other = run("send", "note.wav", "--chat", CHAT.replace("1", "2"), "--key", "k")
+    assert (other.status, other.row["error"]["code"]) == (1, "key-reused")
+    assert len(run("jobs").rows) == 1
+
+
+def test_parts_that_are_away(run: Run) -> None:
+    """Redis and Linq may be away when a job is registered; what needs a part at once says which, with exit 4."""
+    broker, linq = {"MEMOLINE_BROKER_URL": f"redis://{NOBODY}/0"}, {"LINQ_API_V3_BASE_URL": f"http://{NOBODY}"}
+    keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    s3 = {"AWS_ENDPOINT_URL_S3": f"http://{NOBODY}", "MEMOLINE_BUCKET": "b", "MEMOLINE_CDN_URL": f"https://{NOBODY}"}
+    database = {"MEMOLINE_DATABASE_URL": f"postgresql://user:s3cret@{NOBODY}/memoline"}
+    assert run("send", "note.wav", "--chat", CHAT, **broker, **linq, LINQ_API_V3_API_KEY="k").status == 0
+    for arguments, settings, code in (
+        (["send", "note.wav", "--chat", CHAT, "--wait"], broker, "redis-unreachable"),
+        (["send", "note.wav", "--chat", CHAT], database, "ledger-unreachable"),
+        (["jobs"], database, "ledger-unreachable"),
+        (["host", "note.wav"], keys | s3, "s3-unreachable"),
+    ):
+        ran = run(*arguments, **settings)
+        assert (ran.status, ran.row["error"]["code"]) == (4, code), ran
+        assert "s3cret" not in ran.stdout + ran.stderr
+
+
+def test_doctor_tells_each_part(run_here: Run) -> None:
+    """Without a stack: what needs none is ok, the others fail by name, exit 4."""
+    ran = run_here("doctor")
+    levels = {row["part"]: row["level"] for row in ran.rows}
+    assert ran.status == 4
+    assert [levels[name] for name in ("ffmpeg", "disk", "ledger")] == ["ok"] * 3
+    assert [levels[name] for name in ("broker", "s3", "cdn", "linq")] == ["fail"] * 4
+
+
+def test_status_names_every_part(run_here: Run) -> None:
+    """Also where nothing runs."""
+    parts = run_here("status").row["parts"]
+    assert {part["state"] for part in parts} == {"stopped"}
+    assert " ".join(part["name"] for part in parts) == "supervisor broker s3 cdn linq audio send watch sweep serve"
+
+
+def test_several_files_end_with_the_highest_status(run: Run, tmp_path: Path) -> None:
+    """What can be done is done; each other file is an object of its own, with its path."""
+    make_ogg(tmp_path / "a.ogg", duration_s=1)
+    ran = run("convert", "none.wav", "text.m4a", "a.ogg", "note.wav", "-o", "out")
+    assert ran.status == 3
+    assert [row.get("action") or row["error"]["code"] for row in ran.rows] == [
+        *("no-such-file", "not-media", "transcode", "pass-through")
+    ]
+    assert ran.rows[1]["error"]["path"] == "text.m4a"
+    made = [Path(row["path"]) for row in ran.rows[2:]]
+    assert sorted(made) == sorted((tmp_path / "out").iterdir())
+
+
+def test_people_get_sentences(run: Run, tmp_path: Path) -> None:
+    """Without --json: results on stdout, errors on stderr, never a traceback."""
+    done = subprocess.run(
+        [sys.executable, "-m", "workers", "inspect", "note.wav", "none.wav"],
+        env=dict(os.environ) | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stdout == "note.wav: pass-through. It is WAV and under the limit.\n"
+    assert done.stderr == "memoline: There is no file none.wav: check the path. [no-such-file]\n"
+
+
+def test_an_error_of_ours_is_kept_in_a_file(run: Run, tmp_path: Path) -> None:
+    """A ledger that is no database is told in one sentence; nothing of it is touched."""
+    home = tmp_path / ".memoline"
+    home.mkdir(mode=0o700)
+    (home / "ledger.db").write_text("no database at all, " * 50)
+    ran = run("jobs")
+    assert ran.status in (1, 4) and ran.row["error"]["code"] == "ledger-unreachable"
+    assert (home / "ledger.db").read_text() == "no database at all, " * 50
+
+
+def test_help_is_there_for_every_command() -> None:
+    """Each command says what it does and shows an example or its options."""
+    from typer.main import get_command
+
+    from workers.cli.commands import app
+
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    assert {"inspect", "convert", "host", "send", "backfill", "jobs", "show", "retry", "cancel"} <= set(commands)
+    assert all(command.help for command in commands.values())
