@@ -7,8 +7,15 @@ from celery import Celery
 KEY_PREFIX = "memoline:"
 
 
-def make_app(broker_url: str | None) -> Celery:
-    """A Celery app on the given broker. No result backend: a job's state is in the ledger."""
+CONSUMER_TIMEOUT_S = 15
+"""Longer than a consumer's blocking read."""
+PUBLISHER_TIMEOUT_S = 2
+
+
+def make_app(broker_url: str | None, *, socket_timeout_s: int = CONSUMER_TIMEOUT_S) -> Celery:
+    """A Celery app on the given broker. No result backend: a job's state is in the ledger.
+
+    socket_timeout_s: how long a Redis that is there and does not answer may hold its caller."""
     app = Celery("memoline", broker=broker_url, set_as_current=False)
     app.conf.update(
         result_backend=None,
@@ -42,8 +49,8 @@ def make_app(broker_url: str | None) -> Celery:
             # The default of 300 s stops all redelivery that long when the worker holding the mutex is killed.
             "unacked_mutex_expire": 30,
             # Without these a frozen Redis holds a caller for ever.
-            "socket_timeout": 15,
-            "socket_connect_timeout": 3,
+            "socket_timeout": socket_timeout_s,
+            "socket_connect_timeout": min(socket_timeout_s, 3),
             "socket_keepalive": True,
             "health_check_interval": 15,
             "queue_order_strategy": "priority",

@@ -60,6 +60,6 @@ class Hints:
 
 def open_hints(broker_url: str | None) -> Hints:
     """Hints over the broker; without one they go nowhere, and the jobs wait for the sweeper."""
-    from workers.app import make_app
+    from workers.app import PUBLISHER_TIMEOUT_S, make_app
 
-    return Hints(make_app(broker_url) if broker_url else None)
+    return Hints(make_app(broker_url, socket_timeout_s=PUBLISHER_TIMEOUT_S) if broker_url else None)

@@ -62,7 +62,7 @@ def test_redis_may_be_down(recording: Path, monkeypatch: pytest.MonkeyPatch, fro
         monkeypatch.setenv("MEMOLINE_BROKER_URL", f"redis://127.0.0.1:{port}/0")
         began_s = time.monotonic()
         job = enqueue(recording, CHAT)
-        assert time.monotonic() - began_s < (40 if frozen else 10)
+        assert time.monotonic() - began_s < 10
     assert SqlLedger(load_settings().ledger_url, SteadyClock()).get(job.job_id).state is State.RECEIVED
 
 
