@@ -8,6 +8,7 @@ is ours the stack's values win, so a stray `AWS_ACCESS_KEY_ID` of the user canno
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -144,7 +145,7 @@ class Settings(BaseModel):
     @field_validator("ffmpeg")
     @classmethod
     def _executable(cls, value: str | None) -> str | None:
-        if value is not None and not os.access(value, os.X_OK):
+        if value is not None and not shutil.which(value):
             raise ValueError(f"must name an ffmpeg that can be run, not {value!r}")
         return value
 

@@ -80,13 +80,15 @@ def host(file: Annotated[str, typer.Argument(metavar="FILE")], as_json: Json = F
     import tempfile
 
     from pipeline.audio import AudioRunner
-    from pipeline.errors import JobFailed
+    from pipeline.errors import JobFailed, PartUnreachable
     from pipeline.hosting.spool import opened
     from pipeline.settings import load_settings
     from workers.wiring import open_ledger, open_store
 
     settings = load_settings()
-    settings.need("bucket")
+    if settings.bucket is None:
+        text = f"No stack runs in {settings.home}: run `memoline up`, or set MEMOLINE_BUCKET and MEMOLINE_CDN_URL."
+        raise PartUnreachable("stack-not-running", text)
     with opened(Path(file)), tempfile.TemporaryDirectory(prefix="memoline-") as folder:
         memos = AudioRunner(settings.ffmpeg).prepare(Path(file).absolute(), Path(folder), settings.audio)
         if len(memos) > 1:
