@@ -13,8 +13,10 @@ _PITCH = "(120*t-6*cos(4.1*t))"
 _VOICE = "+".join(f"sin(2*PI*{k}*{_PITCH})/{k}" for k in range(1, 9))
 _SYLLABLES = "(0.35+0.65*abs(sin(2*PI*1.9*t)))"
 _PHRASES = "(0.003+lt(mod(t,7.3),6.4)*lt(mod(t,31),29.5))"
-SPEECH = f"aevalsrc='0.12*({_VOICE})*{_SYLLABLES}*{_PHRASES}':s=48000"
-"""A buzzing voice with syllables, phrases of 6.4 s and pauses of 0.9 s. Enough like speech for an encoder."""
+_ROOM = "0.001*(random(0)-0.5)"
+SPEECH = f"aevalsrc='0.12*({_VOICE})*{_SYLLABLES}*{_PHRASES}+{_ROOM}':s=48000"
+"""A buzzing voice with syllables, phrases of 6.4 s and pauses of 0.9 s, in a quiet room. Enough like speech for an
+encoder: without the room's noise ffmpeg's AAC takes 5 to 10 % more bits than asked for, with it 1 % (measured)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
