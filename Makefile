@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full up down lint bench lock clean
+.PHONY: help setup demo test test-full chaos up down lint bench lock clean
 
 PYTHON ?= python3
 # pip compiles on one core; without compiling at all every command takes 2 s longer where bytecode is not written.
@@ -22,6 +22,9 @@ test: $(DEV) $(S3)  ## run all tests but the slow tier
 
 test-full: $(DEV) $(S3)  ## run the slow tier
 	.venv/bin/python -m pytest -m slow
+
+chaos: $(DEV) $(S3)  ## kill workers in each of their steps; part of the slow tier
+	.venv/bin/python -m pytest tests/chaos
 
 up: setup  ## start the embedded stack
 	@.venv/bin/memoline up

