@@ -18,7 +18,7 @@ demo: setup  ## send a dozen recordings through all three doors of an embedded s
 	@.venv/bin/python -m infra.local.demo .memoline-demo
 
 test: $(DEV) $(S3)  ## run all tests but the slow tier
-	.venv/bin/python -m pytest -m "not slow"
+	.venv/bin/python -m pytest -m "not slow" -n logical --maxprocesses 4 --dist loadfile
 
 test-full: $(DEV) $(S3)  ## run the slow tier
 	.venv/bin/python -m pytest -m slow

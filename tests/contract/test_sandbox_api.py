@@ -88,7 +88,8 @@ def test_a_body_that_is_no_json(linq_sandbox: LinqSandbox) -> None:
 
 @pytest.mark.parametrize(
     ("chat_id", "status", "code"),
-    [(new_chat("00000404"), 404, 2001), (new_chat("00002024"), 403, 2024), ("no-uuid", 400, 1005)],
+    ids=["unknown", "opted out", "no uuid"],
+    argvalues=[(new_chat("00000404"), 404, 2001), (new_chat("00002024"), 403, 2024), ("no-uuid", 400, 1005)],
 )
 def test_chats_that_refuse(
     linq_sandbox: LinqSandbox, linq_memos: MemoServer, chat_id: str, status: int, code: int
