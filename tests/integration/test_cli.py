@@ -231,3 +231,12 @@ def test_help_is_there_for_every_command() -> None:
     commands = get_command(app).commands  # type: ignore[attr-defined]
     assert {"inspect", "convert", "host", "send", "backfill", "jobs", "show", "retry", "cancel"} <= set(commands)
     assert all(command.help for command in commands.values())
+
+
+def test_up_without_its_packages_says_what_to_install(run_here: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those who only enqueue have not installed the extra; nothing is started."""
+    monkeypatch.setattr("infra.local.stack.find_spec", lambda name: None if name == "trustme" else object())
+    ran = run_here("up")
+    assert (ran.status, ran.row["error"]["code"]) == (2, "missing-package")
+    assert "memoline[local]" in ran.row["error"]["message"]
+    assert not (Path.cwd() / ".memoline").exists()
