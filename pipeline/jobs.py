@@ -203,7 +203,9 @@ def _send(parts: Parts, job: Job) -> Job:
         code=None,
         message=None,
     )
-    outcome = parts.messenger.send_once(job.chat_id or "", _hosted(job).url, deadline_s=parts.rules.send_timeout_s)
+    # What the commit took, or a freeze after it, is off the deadline that everybody else reads in the ledger.
+    left_s = max(job.deadline - parts.clock.now(), 0.001)
+    outcome = parts.messenger.send_once(job.chat_id or "", _hosted(job).url, deadline_s=left_s)
     try:
         return _apply_outcome(parts, job, outcome)
     except Fenced:

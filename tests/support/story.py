@@ -89,12 +89,14 @@ class FakeLinq:
 
     outcomes: list[Outcome] = field(default_factory=lambda: [ACCEPTED])
     posts: list[tuple[str, str]] = field(default_factory=list)
+    deadlines_s: list[float] = field(default_factory=list)
     listed: MessageList = field(default_factory=lambda: MessageList(messages=(), complete=True))
     statuses: dict[str, StatusReport] = field(default_factory=dict)
     during_post: Callable[[], None] | None = None
 
     def send_once(self, chat_id: str, url: str, *, deadline_s: float) -> Outcome:
         self.posts.append((chat_id, url))
+        self.deadlines_s.append(deadline_s)
         if self.during_post:
             self.during_post()
         return self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]

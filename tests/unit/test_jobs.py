@@ -208,6 +208,23 @@ def test_a_late_answer_of_a_fenced_sender_is_written_down(stage: Stage) -> None:
     assert (sent.state, sent.message_id, len(stage.linq.posts)) == (State.SENT, "m-1", 1)
 
 
+@pytest.mark.parametrize(("frozen_s", "left_s"), [(0, 60), (45, 15), (3600, 0.001)])
+def test_the_deadline_of_the_post_is_the_ledgers(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, frozen_s: float, left_s: float
+) -> None:
+    """A sender that was frozen between its commit and its POST has only what is left of the deadline."""
+    move = stage.ledger.move
+
+    def slow_move(job: jobs.Job, to: State, **changes: object) -> jobs.Job:
+        moved = move(job, to, **changes)  # type: ignore[arg-type]
+        stage.clock.at += frozen_s if to is State.SENDING else 0
+        return moved
+
+    monkeypatch.setattr(stage.ledger, "move", slow_move)
+    run(stage)
+    assert stage.linq.deadlines_s == [left_s]
+
+
 def test_a_refusal_fails_the_job_with_linqs_reason(stage: Stage) -> None:
     """A 4xx that waiting cannot mend: FAILED with its code, and `retry` is allowed since nothing was sent."""
     stage.linq.outcomes = [Outcome(kind=OutcomeKind.REFUSED, code="opted-out", message="They opted out.")]
