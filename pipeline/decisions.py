@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipeline.errors import JobFailed, NotNow
 from pipeline.model import Job, State
 from pipeline.ports import Parts
+from pipeline.settling import let_go
 
 _CANCELLABLE = (State.RECEIVED, State.HELD, State.HOSTED)
 
@@ -16,12 +17,13 @@ def cancel(parts: Parts, job: Job) -> Job:
     unknown = job.state is State.HELD and job.code == "outcome-unknown"
     if job.state not in _CANCELLABLE or unknown:
         raise NotNow("too-late", _too_late(job), job_id=job.job_id, state=str(job.state))
-    return parts.ledger.move(job, State.CANCELLED, by=parts.by, code="cancelled", message="Cancelled on request.")
+    ended = parts.ledger.move(job, State.CANCELLED, by=parts.by, code="cancelled", message="Cancelled on request.")
+    return let_go(parts, ended)
 
 
 def retry(parts: Parts, job: Job) -> Job:
     """Start a REJECTED job, or a FAILED one that Linq never took, anew. Raises NotNow (`not-retryable`)."""
-    if job.state not in (State.REJECTED, State.FAILED) or job.message_id:
+    if job.state not in (State.REJECTED, State.FAILED) or job.message_id or job.code == "not-delivered":
         raise NotNow("not-retryable", _not_retryable(job), job_id=job.job_id, state=str(job.state))
     return parts.ledger.move(
         job,
@@ -32,7 +34,7 @@ def retry(parts: Parts, job: Job) -> Job:
         audio_attempts=0,
         returns=0,
         retry_at=0.0,
-        not_before=parts.clock.now() if job.code == "too-old" else job.not_before,
+        not_before=_from_now_on(parts, job),
         hosted=None,
     )
 
@@ -42,7 +44,9 @@ def assign(parts: Parts, job: Job, chat_id: str) -> Job:
     if job.state is not State.HELD or job.code != "no-chat":
         why = f"Job {job.job_id} is {job.state} and has its chat: only one that is HELD with no-chat takes one."
         raise NotNow("not-held", why, job_id=job.job_id, state=str(job.state))
-    return parts.ledger.move(job, State.RECEIVED, by=parts.by, code=None, message=None, chat_id=chat_id)
+    return parts.ledger.move(
+        job, State.RECEIVED, by=parts.by, code=None, message=None, chat_id=chat_id, not_before=_from_now_on(parts, job)
+    )
 
 
 def resolve(
@@ -58,14 +62,27 @@ def resolve(
     note = f"Decided by a person{': ' + why if why else '.'}"
     if sent is not None:
         later = parts.clock.now() + 1
-        return parts.ledger.move(
+        known = parts.ledger.move(
             job, State.SENT, by=parts.by, code="resolved-sent", message=note, message_id=sent, next_look_at=later
         )
+        return let_go(parts, known)
     if resend:
         return parts.ledger.move(
-            job, State.HOSTED, by=parts.by, code="resolved-resend", message=note, retry_at=0.0, looks=0
+            job,
+            State.HOSTED,
+            by=parts.by,
+            code="resolved-resend",
+            message=note,
+            retry_at=0.0,
+            looks=0,
+            not_before=_from_now_on(parts, job),
         )
     return parts.ledger.move(job, State.FAILED, by=parts.by, code="resolved-given-up", message=note)
+
+
+def _from_now_on(parts: Parts, job: Job) -> float:
+    """The `not_before` of a job that a person starts anew: its age counts from now."""
+    return max(job.not_before, parts.clock.now())
 
 
 def _too_late(job: Job) -> str:
@@ -77,7 +94,7 @@ def _too_late(job: Job) -> str:
 
 
 def _not_retryable(job: Job) -> str:
-    if job.message_id:
+    if job.message_id or job.code == "not-delivered":
         return f"Linq took job {job.job_id} as message {job.message_id}: sending it again would make two memos."
     if job.state is State.HELD:
         verb = "assign" if job.code == "no-chat" else "resolve"

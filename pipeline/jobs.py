@@ -14,17 +14,20 @@ person may do.
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 
-from pipeline.errors import Fenced, JobFailed, MemolineError, PartUnreachable, RecordingRejected
+from pipeline.errors import Fenced, JobFailed, MemolineError, Misuse, PartUnreachable, RecordingRejected
 from pipeline.hosting.names import job_id_for
 from pipeline.lease import kept
 from pipeline.model import Hosted, Job, Outcome, OutcomeKind, PauseScope, Request, State, StatusReport
 from pipeline.ports import Parts
 from pipeline.reconcile import confirm_later, look
 from pipeline.sending.pacing import backoff_s, poll_after_s
-from pipeline.settling import after_sent, apply_report
+from pipeline.settling import apply_report, let_go, settled
 
 _GONE_FOR_GOOD = frozenset({"recording-gone", "superseded", "source-changed"})
+_OURS_TO_MEND = frozenset({"disk-full", "cdn-wrong", "home-unusable"})
+_LATE_TRIES = 3
 
 
 def register(parts: Parts, request: Request) -> Job:
@@ -58,9 +61,11 @@ def deliver(parts: Parts, job_id: str) -> Job | None:
 
 
 def settle(parts: Parts, report: StatusReport) -> Job | None:
-    """Take in what Linq says became of a message. Durable on return, also where no job is known for it yet."""
-    if report.event_id and not parts.ledger.keep_report(report):
-        return None
+    """Take in what Linq says became of a message. Durable on return, also where no job is known for it yet.
+
+    One that is known already is applied again: whoever kept it may have died before he could."""
+    if report.event_id:
+        parts.ledger.keep_report(report)
     job = parts.ledger.find_message(report)
     return apply_report(parts, job, report) if job else None
 
@@ -96,18 +101,24 @@ def _prepare_claimed(parts: Parts, job: Job) -> Job:
             hosted = _make_and_host(parts, job)
     except RecordingRejected as error:
         return parts.ledger.move(job, State.REJECTED, by=parts.by, code=error.code, message=error.message)
-    except PartUnreachable as error:
-        return _back_to_received(parts, job, error, attempts=job.audio_attempts - 1)
     except MemolineError as error:
-        if isinstance(error, Fenced):
-            raise
-        last = job.audio_attempts >= parts.rules.max_audio_attempts
-        if last or error.code in _GONE_FOR_GOOD:
-            return parts.ledger.move(job, State.FAILED, by=parts.by, code=error.code, message=error.message)
-        return _back_to_received(parts, job, error, attempts=job.audio_attempts)
+        return _after_trouble(parts, job, error)
+    except Exception as error:
+        # A mistake of ours: the job goes on as after a failed attempt, and the worker's log gets the traceback.
+        _after_trouble(parts, job, JobFailed("internal", f"{type(error).__name__}: {error}"))
+        raise
     return parts.ledger.move(
         job, State.HOSTED, by=parts.by, hosted=hosted, lease_until=0.0, retry_at=0.0, code=None, message=None
     )
+
+
+def _after_trouble(parts: Parts, job: Job, error: MemolineError) -> Job:
+    """An outage, or a set-up that somebody must mend, burns no attempt: it is not the recording's fault."""
+    if isinstance(error, PartUnreachable | Misuse) or error.code in _OURS_TO_MEND:
+        return _back_to_received(parts, job, error, attempts=job.audio_attempts - 1)
+    if job.audio_attempts >= parts.rules.max_audio_attempts or error.code in _GONE_FOR_GOOD:
+        return parts.ledger.move(job, State.FAILED, by=parts.by, code=error.code, message=error.message)
+    return _back_to_received(parts, job, error, attempts=job.audio_attempts)
 
 
 def _make_and_host(parts: Parts, job: Job) -> Hosted:
@@ -176,19 +187,22 @@ def _busy(heads: tuple[Job, ...]) -> bool:
 def _send(parts: Parts, job: Job) -> Job:
     """Send the memo of a HOSTED job that is at the head of its lane, or say until when it waits."""
     now = parts.clock.now()
+    if job.send_attempts and (known := settled(parts, job)).state is not State.HOSTED:
+        return known  # an earlier attempt arrived after all
     if too_old(parts, job):
         return _give_up(parts, job)
     until = parts.ledger.paused_until("all", f"chat:{job.chat_id}")
     if until > now:
         return _wait(parts, job, until - now, "paused", "Linq asked this chat, or everybody, to wait.")
     try:
-        if not parts.store.still_there(_hosted(job)):
-            return parts.ledger.move(
-                job, State.RECEIVED, by=parts.by, code="memo-gone", message="Made again.", hosted=None
-            )
-        wait_s = parts.pacer.take(job.chat_id or "")
-    except PartUnreachable as error:
+        there = parts.store.still_there(_hosted(job))
+        wait_s = parts.pacer.take(job.chat_id or "") if there else 0.0
+    except (PartUnreachable, Misuse) as error:
         return _wait(parts, job, backoff_s(1), error.code, error.message)
+    if not there:
+        return parts.ledger.move(
+            job, State.RECEIVED, by=parts.by, code="memo-gone", message="Made again.", hosted=None, audio_attempts=0
+        )
     if wait_s > 0:
         return _wait(parts, job, wait_s, "paced", "At most 30 messages in 60 seconds go to one chat.")
     job = parts.ledger.move(
@@ -207,9 +221,11 @@ def _send(parts: Parts, job: Job) -> Job:
     left_s = max(job.deadline - parts.clock.now(), 0.001)
     outcome = parts.messenger.send_once(job.chat_id or "", _hosted(job).url, deadline_s=left_s)
     try:
-        return _apply_outcome(parts, job, outcome)
+        moved = _apply_outcome(parts, job, outcome)
     except Fenced:
-        return record_late_answer(parts, job, outcome)
+        moved = record_late_answer(parts, job, outcome)
+    # A webhook may have been faster than the answer.
+    return settled(parts, moved)
 
 
 def _apply_outcome(parts: Parts, job: Job, outcome: Outcome) -> Job:
@@ -222,7 +238,8 @@ def _apply_outcome(parts: Parts, job: Job, outcome: Outcome) -> Job:
     if outcome.kind is OutcomeKind.WAIT:
         wait_s = outcome.wait_s or backoff_s(job.send_attempts)
         if outcome.pause:
-            scope = f"chat:{job.chat_id}" if outcome.pause is PauseScope.CHAT else "all"
+            # Which line a chat is on is not known here, so a line's pause is learnt chat by chat, never by all at once.
+            scope = "all" if outcome.pause is PauseScope.ALL else f"chat:{job.chat_id}"
             parts.ledger.pause(scope, parts.clock.now() + wait_s, outcome.code)
         return _wait(parts, job, wait_s, outcome.code, outcome.message)
     return confirm_later(parts, job, code=outcome.code, message=outcome.message, trace_id=outcome.trace_id)
@@ -240,14 +257,17 @@ def _sent(parts: Parts, job: Job, outcome: Outcome) -> Job:
         code=None,
         message=None,
     )
-    return after_sent(parts, sent)
+    return let_go(parts, sent)
 
 
 def record_late_answer(parts: Parts, job: Job, outcome: Outcome) -> Job:
     """Somebody moved the job while our POST was under way: a memo that was taken is written down all the same."""
-    now = parts.ledger.get(job.job_id)
-    if outcome.kind is OutcomeKind.ACCEPTED and now.message_id is None and now.send_attempts == job.send_attempts:
-        return _sent(parts, now, outcome)
+    for _ in range(_LATE_TRIES):
+        now = parts.ledger.get(job.job_id)
+        if outcome.kind is not OutcomeKind.ACCEPTED or now.message_id or now.send_attempts != job.send_attempts:
+            break
+        with suppress(Fenced):
+            return _sent(parts, now, outcome)
     return now
 
 

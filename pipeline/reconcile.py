@@ -2,21 +2,23 @@
 
 A memo's file name is unique to its job, and Linq's message list very likely shows it. After a quiet time the list is
 read; a second complete look that finds nothing decides: an answer that means "probably not sent" goes back to HOSTED,
-at most three times; everything else waits for a person.
+at most three times; everything else waits for a person. So does a job whose list cannot be read for a day.
 """
 
 from __future__ import annotations
 
-from pipeline.errors import PartUnreachable
+from pipeline.errors import MemolineError
 from pipeline.model import Job, State
 from pipeline.ports import Parts
 from pipeline.sending.matching import Found, match
 from pipeline.sending.outcomes import probably_not_sent
-from pipeline.sending.pacing import poll_after_s
-from pipeline.settling import after_sent, apply_report
+from pipeline.sending.pacing import look_after_s, poll_after_s
+from pipeline.settling import MATCHING_OFF, let_go, settled
 
 LOOKS = 2
 MAX_RETURNS = 3
+LONGEST_DOUBT_S = 86_400
+"""How long the chat of an unconfirmed job waits for a list that cannot be read."""
 
 
 def confirm_later(parts: Parts, job: Job, *, code: str, message: str, trace_id: str | None = None) -> Job:
@@ -35,22 +37,31 @@ def confirm_later(parts: Parts, job: Job, *, code: str, message: str, trace_id: 
 
 def look(parts: Parts, job: Job) -> Job:
     """One look at the chat's messages for an UNCONFIRMED job; returns it as it is then."""
-    for report in parts.ledger.reports_for(job):
-        if (settled := apply_report(parts, job, report)) and settled.state is not State.UNCONFIRMED:
-            return settled
+    known = settled(parts, job)
+    if known.state is not State.UNCONFIRMED:
+        return known
+    # A report that came while the list was read counts too.
+    return settled(parts, _looked(parts, known))
+
+
+def _looked(parts: Parts, job: Job) -> Job:
     try:
         listed = parts.messenger.own_messages(job.chat_id or "", since=job.sending_since)
-    except PartUnreachable:
-        return _look_again(parts, job, looks=job.looks)
+    except MemolineError as error:
+        return _not_seen(parts, job, error.message)
+    if listed is None:
+        return _hold(parts, job, "Linq does not show the chat's messages")
     verdict = match(job.hosted.file_name if job.hosted else "", listed)
     if verdict.found is Found.YES:
         return _found(parts, job, verdict.message_id or "")
     if verdict.found is Found.CANNOT_KNOW:
         return _hold(parts, job, "the list shows messages without their files")
+    if parts.ledger.flag(MATCHING_OFF):
+        return _hold(parts, job, "Linq was seen to rename files, so the list proves nothing")
     if not listed.complete:
-        return _look_again(parts, job, looks=job.looks)
+        return _not_seen(parts, job, "the list has no end")
     if job.looks + 1 < LOOKS:
-        return _look_again(parts, job, looks=job.looks + 1)
+        return _look_again(parts, job, looks=job.looks + 1, wait_s=parts.rules.confirm_after_s)
     return _absent(parts, job)
 
 
@@ -60,11 +71,11 @@ def _found(parts: Parts, job: Job, message_id: str) -> Job:
         State.SENT,
         by=parts.by,
         code="found",
-        message="The answer was lost; the memo was found in the chat.",
+        message="Its outcome was unknown; the memo was found in the chat.",
         message_id=message_id,
         next_look_at=parts.clock.now() + poll_after_s(0),
     )
-    return after_sent(parts, sent)
+    return let_go(parts, sent)
 
 
 def _absent(parts: Parts, job: Job) -> Job:
@@ -90,7 +101,15 @@ def _hold(parts: Parts, job: Job, why: str) -> Job:
     return parts.ledger.move(job, State.HELD, by=parts.by, code="outcome-unknown", message=text)
 
 
-def _look_again(parts: Parts, job: Job, *, looks: int) -> Job:
+def _not_seen(parts: Parts, job: Job, why: str) -> Job:
+    """The list could not be read to its end: no look at all, and tried again ever more rarely."""
+    doubt_s = parts.clock.now() - job.sending_since
+    if doubt_s > LONGEST_DOUBT_S:
+        return _hold(parts, job, f"for a day its chat could not be read: {why.rstrip('.')}")
+    return _look_again(parts, job, looks=job.looks, wait_s=look_after_s(doubt_s, parts.rules.confirm_after_s))
+
+
+def _look_again(parts: Parts, job: Job, *, looks: int, wait_s: float) -> Job:
     return parts.ledger.move(
         job,
         State.UNCONFIRMED,
@@ -98,5 +117,5 @@ def _look_again(parts: Parts, job: Job, *, looks: int) -> Job:
         code=job.code,
         message=job.message,
         looks=looks,
-        next_look_at=parts.clock.now() + parts.rules.confirm_after_s,
+        next_look_at=parts.clock.now() + wait_s,
     )

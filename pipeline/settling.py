@@ -8,39 +8,61 @@ from pipeline.errors import Fenced, MemolineError
 from pipeline.model import Job, State, StatusReport
 from pipeline.ports import Parts
 
+MATCHING_OFF = "matching-off"
+"""The flag of the ledger by which lost sends are not looked for by file name any more."""
+
 _AFTER_SENT = (State.SENT, State.DELIVERED, State.ERASED)
+_TRIES = 10
 
 
-def after_sent(parts: Parts, job: Job) -> Job:
-    """The recording is not needed any more, and a webhook may have been faster than the answer."""
-    with suppress(MemolineError):  # a copy left over costs space; the memo is sent all the same
+def let_go(parts: Parts, job: Job) -> Job:
+    """Remove our own copy of a recording that no step needs any more."""
+    with suppress(MemolineError):  # a copy left over costs space; nothing else depends on it
         parts.store.discard(job.recording)
+    return job
+
+
+def settled(parts: Parts, job: Job) -> Job:
+    """The job after all that Linq is known to have reported about its message: a report may have come at a moment when
+    nobody could apply it."""
     for report in parts.ledger.reports_for(job):
         job = apply_report(parts, job, report) or job
     return job
 
 
 def apply_report(parts: Parts, job: Job, report: StatusReport) -> Job | None:
-    """Move a job by what Linq reports. None where somebody else moved it meanwhile, or where it is too early.
+    """Move a job by what Linq reports; where somebody else moved it meanwhile, as it is then.
 
-    A report that overtakes the sender's own commit (the job is still SENDING) waits in the ledger until that is
-    done."""
-    if job.state is State.SENDING:
-        return None
+    None where it is too early: a report that overtakes the sender's own commit (the job is still SENDING) waits in the
+    ledger until that is done."""
+    _verify_matching(parts, job, report)
+    for _ in range(_TRIES):
+        if job.state is State.SENDING:
+            return None
+        with suppress(Fenced):
+            return _moved(parts, job, report)
+        job = parts.ledger.get(job.job_id)
+    return None
+
+
+def _moved(parts: Parts, job: Job, report: StatusReport) -> Job:
     known: dict[str, object] = {
         "message_id": job.message_id or report.message_id,
         "trace_id": job.trace_id or report.trace_id,
     }
-    try:
-        if job.message_id is None and job.send_attempts and job.state not in _AFTER_SENT:
-            job = parts.ledger.move(job, State.SENT, by=parts.by, code=None, message=None, **known)
-        if report.status in ("delivered", "read") and job.state in (State.SENT, State.FAILED):
-            return parts.ledger.move(
-                job, State.DELIVERED, by=parts.by, code=None, message=None, next_look_at=0.0, **known
-            )
-        if report.status == "failed" and job.state is State.SENT:
-            why = f"Linq could not deliver it: {report.reason or 'no reason given'} ({report.code})."
-            return parts.ledger.move(job, State.FAILED, by=parts.by, code="not-delivered", message=why, **known)
-    except Fenced:
-        return None
+    if job.message_id is None and job.send_attempts and job.state not in _AFTER_SENT:
+        job = let_go(parts, parts.ledger.move(job, State.SENT, by=parts.by, code=None, message=None, **known))
+    if report.status in ("delivered", "read") and job.state in (State.SENT, State.FAILED):
+        return parts.ledger.move(job, State.DELIVERED, by=parts.by, code=None, message=None, next_look_at=0.0, **known)
+    if report.status == "failed" and job.state is State.SENT:
+        why = f"Linq could not deliver it: {report.reason or 'no reason given'} ({report.code})."
+        return parts.ledger.move(job, State.FAILED, by=parts.by, code="not-delivered", message=why, **known)
     return job
+
+
+def _verify_matching(parts: Parts, job: Job, report: StatusReport) -> None:
+    """That Linq keeps a memo's file name is likely, not proven. The first message of ours that has another one proves
+    the opposite: from then on an absent name says nothing."""
+    ours = report.message_id is not None and report.message_id == job.message_id and job.hosted is not None
+    if ours and job.hosted and report.file_names and job.hosted.file_name not in report.file_names:
+        parts.ledger.set_flag(MATCHING_OFF, f"job {job.job_id}: {', '.join(report.file_names)[:200]}")

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import Misuse, PartUnreachable
-from pipeline.model import ListedMessage, MessageList, Outcome, StatusReport
+from pipeline.model import ListedMessage, MessageList, Outcome, OutcomeKind, StatusReport
 from pipeline.sending.once import Attempt, make_client
 from pipeline.sending.outcomes import from_response, from_transport
 
@@ -19,8 +19,12 @@ if TYPE_CHECKING:
 
 CLOCK_SKEW_S = 120.0
 """Linq's clock may be so far behind ours: messages that seem that much too old are looked at, too."""
-_MAX_PAGES = 50
+_MAX_PAGES = 1_000
 _PAGE_SIZE = 100
+_NO_FILE = ("text", "link")
+"""Kinds of parts that have no file name of their own."""
+_NOT_NOW = frozenset({401, 408, 425, 429})
+"""Statuses below 500 that say nothing about what was asked for."""
 
 
 class LinqMessenger:
@@ -32,12 +36,13 @@ class LinqMessenger:
         self._made: tuple[int, LinqAPIV3] | None = None
 
     def send_once(self, chat_id: str, url: str, *, deadline_s: float) -> Outcome:
-        """Make at most one POST, within deadline_s seconds; never raises for what it came to.
-
-        Raises Misuse (`missing-setting`) before anything is sent."""
+        """Make at most one POST, within deadline_s seconds; never raises."""
         import linq
 
-        client = self._client()
+        try:
+            client = self._client()
+        except Misuse as error:
+            return Outcome(kind=OutcomeKind.WAIT, code=error.code, message=error.message)
         with Attempt(deadline_s) as attempt:
             try:
                 answer = client.chats.with_raw_response.send_voicememo(
@@ -53,51 +58,50 @@ class LinqMessenger:
                 return from_transport("unknown", _named(error))
             return from_response(answer.status_code, body, {k.lower(): v for k, v in answer.headers.items()})
 
-    def own_messages(self, chat_id: str, *, since: float) -> MessageList:
+    def own_messages(self, chat_id: str, *, since: float) -> MessageList | None:
         """All own messages of a chat since a moment (Unix seconds), from every page. The list's order means nothing.
-
-        Raises PartUnreachable (`linq-unreachable`)."""
+        None where Linq does not show the chat. Raises PartUnreachable (`linq-unreachable`), Misuse."""
         found: list[ListedMessage] = []
-        cursor: str | None = None
-        for _ in range(_MAX_PAGES):
-            page = self._get(
-                f"/v3/chats/{chat_id}/messages", {"limit": _PAGE_SIZE} | ({"cursor": cursor} if cursor else {})
-            )
-            rows = page.get("messages")
-            if not isinstance(rows, list):
-                return MessageList(messages=tuple(found), complete=False)
-            found.extend(_listed(row) for row in rows if isinstance(row, dict) and row.get("is_from_me"))
-            cursor = page.get("next_cursor")
+        cursors: list[str] = []
+        while len(cursors) < _MAX_PAGES:
+            page = self._get(f"/v3/chats/{chat_id}/messages", {"limit": _PAGE_SIZE, **_from(cursors)})
+            if page is None:
+                return None
+            rows, cursor = page.get("messages"), page.get("next_cursor")
+            if not isinstance(rows, list) or cursor in cursors:
+                break
+            own = (_listed(row) for row in rows if isinstance(row, dict) and row.get("is_from_me"))
+            found.extend(message for message in own if message.created_at >= since - CLOCK_SKEW_S)
             if not cursor:
-                recent = (message for message in found if message.created_at >= since - CLOCK_SKEW_S)
-                return MessageList(messages=tuple(recent), complete=True)
+                return MessageList(messages=tuple(found), complete=True)
+            cursors.append(str(cursor))
         return MessageList(messages=tuple(found), complete=False)
 
     def status(self, message_id: str) -> StatusReport | None:
         """What became of a message; None where Linq does not know it (deleted, expired).
 
-        Raises PartUnreachable (`linq-unreachable`)."""
+        Raises PartUnreachable (`linq-unreachable`), Misuse."""
         row = self._get(f"/v3/messages/{message_id}", {})
-        if not row.get("id"):
+        if not row or not row.get("id"):
             return None
         return StatusReport(status=str(row.get("delivery_status") or ""), message_id=message_id)
 
     def ping(self) -> None:
-        """Ask for anything; every HTTP answer counts as reachable. Raises PartUnreachable (`linq-unreachable`)."""
+        """Ask for anything. Raises PartUnreachable (`linq-unreachable`), also where Linq does not take the key."""
         self._get("/v3/phone_numbers", {})
 
-    def _get(self, path: str, query: dict[str, Any]) -> dict[str, Any]:
-        """The JSON object behind a GET; an empty one for a 4xx."""
+    def _get(self, path: str, query: dict[str, Any]) -> dict[str, Any] | None:
+        """The JSON object behind a GET; None where Linq says that there is none to be seen."""
         import linq
         from httpx import HTTPError, Response
 
         try:
             answer = self._client().get(path, cast_to=Response, options={"params": query, "timeout": 20})
         except linq.APIStatusError as error:
-            if error.status_code >= 500:
+            if error.status_code >= 500 or error.status_code in _NOT_NOW:
                 raise _unreachable(self._base_url, f"it answers {error.status_code}") from None
-            return {}
-        except (linq.LinqApiv3Error, HTTPError, OSError) as error:
+            return None
+        except (linq.LinqApiv3Error, HTTPError, OSError, ValueError) as error:
             raise _unreachable(self._base_url, _named(error)) from None
         body = _json(answer)
         return body if isinstance(body, dict) else {}
@@ -117,14 +121,21 @@ class LinqMessenger:
 
 
 def _listed(row: dict[str, Any]) -> ListedMessage:
+    """file_names is None where the list hides the parts, or a file's name: then it cannot prove an absence."""
     parts = row.get("parts")
-    names = [part.get("filename") for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+    rows = [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+    names = [part.get("filename") for part in rows if part.get("type") not in _NO_FILE]
+    known = [name for name in names if isinstance(name, str)]
     return ListedMessage(
         message_id=str(row.get("id")),
         created_at=_seconds(row.get("created_at")),
         status=str(row.get("delivery_status") or ""),
-        file_names=tuple(name for name in names if isinstance(name, str)) if parts else None,
+        file_names=tuple(known) if rows and len(known) == len(names) else None,
     )
+
+
+def _from(cursors: list[str]) -> dict[str, str]:
+    return {"cursor": cursors[-1]} if cursors else {}
 
 
 def _seconds(text: object) -> float:

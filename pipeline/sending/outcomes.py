@@ -77,6 +77,10 @@ _BY_STATUS: Mapping[int, _Meaning] = {
 _PROBABLY_CODES = frozenset(meaning.code for meaning in _BY_CODE.values() if meaning.kind is _PROBABLY)
 
 
+_TIMED_OUT = frozenset({408, 425})
+"""4xx that do not say that nothing was done."""
+
+
 def probably_not_sent(code: str | None) -> bool:
     """Whether a job's code is of an answer that means "probably not sent"."""
     return code in _PROBABLY_CODES
@@ -96,7 +100,7 @@ def from_response(status: int, body: object, headers: Mapping[str, str]) -> Outc
     code = _whole(error.get("code"))
     meaning = _BY_CODE.get((status, code or 0)) or _BY_STATUS.get(status)
     said = f"Linq: {status}/{code} {error.get('message') or ''}".strip()
-    if meaning is None and 400 <= status < 500:
+    if meaning is None and 400 <= status < 500 and status not in _TIMED_OUT:
         meaning = _Meaning(code="request-refused", sentence="Linq refuses the request.")
     if meaning is None:
         text = f"Nobody knows whether the memo was taken. {said}"
@@ -144,8 +148,9 @@ def _from_success(status: int, body: object, trace_id: str | None) -> Outcome:
 
 
 def _envelope(body: object) -> Mapping[str, object] | None:
+    """The error of Linq's envelope; a gateway may write `error` and `message` too, but no code of Linq's."""
     error = body.get("error") if isinstance(body, dict) else None
-    return error if isinstance(error, dict) and ("code" in error or "message" in error) else None
+    return error if isinstance(error, dict) and _whole(error.get("code")) is not None else None
 
 
 def _wait_s(meaning: _Meaning, error: Mapping[str, object], headers: Mapping[str, str]) -> float:

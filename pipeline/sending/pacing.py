@@ -15,6 +15,12 @@ def backoff_s(attempt: int) -> float:
     return _BACKOFF_S[min(max(attempt, 1), len(_BACKOFF_S)) - 1]
 
 
+def look_after_s(doubt_s: float, quiet_s: float) -> float:
+    """Seconds until a list that could not be read is tried again, doubt_s after the send: a tenth of that time, but not
+    less than the quiet time."""
+    return max(quiet_s, doubt_s / 10)
+
+
 def poll_after_s(age_s: float) -> float:
     """Seconds until the status of a memo that was sent age_s ago is asked for again; 0 = not any more."""
     return next((wait_s for up_to_s, wait_s in _POLL_S if age_s <= up_to_s), 0.0)

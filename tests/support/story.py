@@ -90,9 +90,11 @@ class FakeLinq:
     outcomes: list[Outcome] = field(default_factory=lambda: [ACCEPTED])
     posts: list[tuple[str, str]] = field(default_factory=list)
     deadlines_s: list[float] = field(default_factory=list)
-    listed: MessageList = field(default_factory=lambda: MessageList(messages=(), complete=True))
+    listed: MessageList | None = field(default_factory=lambda: MessageList(messages=(), complete=True))
+    list_fails: MemolineError | None = None
     statuses: dict[str, StatusReport] = field(default_factory=dict)
-    during_post: Callable[[], None] | None = None
+    during_post: Callable[[], object] | None = None
+    during_list: Callable[[], object] | None = None
 
     def send_once(self, chat_id: str, url: str, *, deadline_s: float) -> Outcome:
         self.posts.append((chat_id, url))
@@ -101,7 +103,11 @@ class FakeLinq:
             self.during_post()
         return self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
 
-    def own_messages(self, chat_id: str, *, since: float) -> MessageList:
+    def own_messages(self, chat_id: str, *, since: float) -> MessageList | None:
+        if self.during_list:
+            self.during_list()
+        if self.list_fails:
+            raise self.list_fails
         return self.listed
 
     def status(self, message_id: str) -> StatusReport | None:
