@@ -7,8 +7,10 @@ is ours the stack's values win, so a stray `AWS_ACCESS_KEY_ID` of the user canno
 
 from __future__ import annotations
 
+import base64
 import os
 import shutil
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -52,6 +54,14 @@ BELONGS: Mapping[str, tuple[str, ...]] = {
 """Which of the stack's values go with a part; they are dropped when the part is outside."""
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def _has_host(url: str) -> bool:
+    """Whether a URL names a host, and no port or a possible one."""
+    try:
+        return bool(urlsplit(url).hostname) and urlsplit(url).port != 0
+    except ValueError:
+        return False
 
 
 def is_loopback(url: str) -> bool:
@@ -109,13 +119,13 @@ class Settings(BaseModel):
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().absolute()
 
-    @field_validator("s3_endpoint_url", "sqs_endpoint_url", "linq_base_url")
+    @field_validator("s3_endpoint_url", "sqs_endpoint_url", "linq_base_url", "inbox_queue_url")
     @classmethod
     def _https_or_loopback(cls, value: str | None) -> str | None:
         if value is None:
             return None
         scheme = urlsplit(value).scheme
-        if not urlsplit(value).hostname or scheme not in ("http", "https"):
+        if not _has_host(value) or scheme not in ("http", "https"):
             raise ValueError(f"must be an https:// URL, not {value!r}")
         if scheme == "http" and not is_loopback(value):
             raise ValueError(f"must be https:// for a host that is not this machine, not {value!r}")
@@ -124,14 +134,14 @@ class Settings(BaseModel):
     @field_validator("cdn_url")
     @classmethod
     def _https(cls, value: str | None) -> str | None:
-        if value is not None and (urlsplit(value).scheme != "https" or not urlsplit(value).hostname):
+        if value is not None and (urlsplit(value).scheme != "https" or not _has_host(value)):
             raise ValueError(f"must be an https:// URL, not {value!r}")
         return value.rstrip("/") if value else value
 
     @field_validator("broker_url")
     @classmethod
     def _redis(cls, value: str | None) -> str | None:
-        if value is not None and urlsplit(value).scheme not in ("redis", "rediss", "sentinel"):
+        if value is not None and (urlsplit(value).scheme not in ("redis", "rediss") or not _has_host(value)):
             raise ValueError(f"must be a redis:// or rediss:// URL, not {_no_password(value)!r}")
         return value
 
@@ -152,8 +162,29 @@ class Settings(BaseModel):
     @field_validator("ca_bundle")
     @classmethod
     def _readable(cls, value: Path | None) -> Path | None:
-        if value is not None and not os.access(value, os.R_OK):
-            raise ValueError(f"must name a file with certificates that can be read, not {str(value)!r}")
+        try:
+            if value is not None:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=value)
+        except OSError:  # ssl.SSLError is one
+            raise ValueError(f"must name a file with certificates that can be read, not {str(value)!r}") from None
+        return value
+
+    @field_validator("linq_api_key", "api_token")
+    @classmethod
+    def _sendable(cls, value: SecretStr | None) -> SecretStr | None:
+        text = value.get_secret_value() if value else ""
+        if not (text.isascii() and text.isprintable()):
+            raise ValueError("must be printable ASCII, as it is sent in a header")
+        return value
+
+    @field_validator("webhook_secret", "webhook_secret_previous")
+    @classmethod
+    def _base64(cls, value: SecretStr | None) -> SecretStr | None:
+        try:
+            if value is not None:
+                base64.b64decode(value.get_secret_value().removeprefix("whsec_"), validate=True)
+        except ValueError:
+            raise ValueError("must be `whsec_` and base64, as Linq shows it when the subscription is made") from None
         return value
 
     @model_validator(mode="after")
@@ -252,7 +283,7 @@ def merge(explicit: Mapping[str, str], stack: Mapping[str, str]) -> dict[str, st
                 _set_or_drop(merged, name, explicit.get(name))
             elif name in stack:
                 merged[name] = stack[name]
-            elif name.startswith("AWS_") or part == "linq":
+            elif not stack.keys().isdisjoint(names) and (name.startswith("AWS_") or part == "linq"):
                 merged.pop(name, None)
     if "linq" in outside and "LINQ_API_V3_BASE_URL" not in merged:
         merged["LINQ_API_V3_BASE_URL"] = REAL_LINQ

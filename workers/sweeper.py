@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable
+from itertools import islice
 
 from pipeline.errors import MemolineError
 from pipeline.ledger.ledger import SqlLedger
@@ -19,8 +20,11 @@ BATCH = 1_000
 
 
 def sweep_for_ever(settings: Settings, stopped: threading.Event, on_ready: threading.Event | None = None) -> None:
-    """Sweep every MEMOLINE_SWEEP_EVERY_S until told to stop. An unreachable part costs a round, nothing else."""
-    ledger, hints, clock = open_ledger(settings), open_hints(settings.broker_url), SteadyClock()
+    """Sweep every MEMOLINE_SWEEP_EVERY_S until told to stop. An unreachable part costs a round, nothing else.
+
+    Raises Misuse (`missing-setting`) without a broker, PartUnreachable when the ledger is away at the start."""
+    broker_url = settings.need("broker_url")
+    ledger, hints, clock = open_ledger(settings), open_hints(broker_url), SteadyClock()
     if on_ready:
         on_ready.set()
     ttl_s = max(1, min(HINT_TTL_S, round(2 * settings.sweep_every_s)))
@@ -38,7 +42,9 @@ def sweep_once(ledger: SqlLedger, hints: Hints, *, now: float, ttl_s: int) -> in
     published = 0
     for queue, jobs in _by_queue(ledger.due(now, BATCH)).items():
         room = _room(hints, queue)
-        published += sum(hints.wake(job, once_s=ttl_s) for job in jobs[:room])
+        # Those that were hinted a moment ago take no room from the others.
+        woken = (job for job in jobs if hints.wake(job, once_s=ttl_s))
+        published += sum(1 for _ in islice(woken, room))
     if published:
         logger().info("sweep.hinted", hints=published)
     return published
@@ -56,5 +62,6 @@ def _room(hints: Hints, queue: str) -> int:
     """How many hints a queue may still take: ten a core. More would only keep workers busy with no-ops."""
     try:
         return max(0, 10 * (os.cpu_count() or 1) - hints.queue_length(queue))
-    except Exception:  # whatever the broker's libraries raise: nothing is hinted this round
+    except Exception as error:  # whatever the broker's libraries raise: nothing is hinted this round
+        logger().warning("sweep.no-broker", queue=queue, error=f"{type(error).__name__}: {error}")
         return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +22,8 @@ from workers.tasks import register_tasks
 Kind = Literal["audio", "send"]
 Connect = Callable[[Settings, str], Parts]
 SEND_THREADS = 8
+NEEDS: Mapping[Kind, tuple[str, ...]] = {"audio": ("bucket", "cdn_url"), "send": ("bucket", "linq_api_key")}
+"""Settings without which a worker could only fail job after job."""
 
 
 class PartsOfProcess:
@@ -45,8 +47,11 @@ def run_worker(kind: Kind, settings: Settings, connect: Connect = wiring.connect
     """Work on one queue until SIGTERM.
 
     audio: prefork, one slot a core, so that a crash or a kill hits one job. send: threads, as it only waits for HTTP.
-    Raises Misuse (`missing-setting`) where the broker is not set, PartUnreachable when the ledger is away."""
+    Raises Misuse (`missing-setting`) where a part that it needs is not set, PartUnreachable when the ledger is away."""
     broker_url = settings.need("broker_url")
+    for field in NEEDS[kind]:
+        settings.need(field)
+    wiring.open_ledger(settings).close()
     if kind == "audio":
         # The pool's children must not die of a TERM to the whole group: then running jobs are finished or requeued.
         os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")

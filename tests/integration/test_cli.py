@@ -81,7 +81,7 @@ def run(folder: Path, tmp_path: Path) -> Run:
         (["convert", "empty.ogg", "-o", "out"], 3, "empty-file"),
         (["convert", "text.m4a", "-o", "out"], 3, "not-media"),
         (["host", "note.wav"], 4, "stack-not-running"),
-        (["host", "none.wav"], 4, "stack-not-running"),
+        (["host", "none.wav"], 2, "no-such-file"),
         (["backfill", "none"], 2, "no-such-file"),
         (["backfill", "note.wav"], 2, "bad-source"),
         (["jobs", "--state", "lost"], 2, "bad-state"),
@@ -91,6 +91,10 @@ def run(folder: Path, tmp_path: Path) -> Run:
         (["resolve", "deadbeef"], 2, "usage"),
         (["worker", "video"], 2, "usage"),
         (["worker", "audio"], 2, "missing-setting"),
+        (["worker", "send"], 2, "missing-setting"),
+        (["sweep"], 2, "missing-setting"),
+        (["watch"], 2, "missing-setting"),
+        (["serve"], 2, "missing-setting"),
         (["env"], 4, "stack-not-running"),
     ],
 )
@@ -116,6 +120,11 @@ def test_bad_input_is_one_object_with_its_code(run_here: Run, arguments: list[st
         ("MEMOLINE_OVERFLOW", "squeeze"),
         ("MEMOLINE_FFMPEG", "/none/ffmpeg"),
         ("MEMOLINE_CA_BUNDLE", "/none/ca.pem"),
+        ("MEMOLINE_CA_BUNDLE", __file__),
+        ("MEMOLINE_BROKER_URL", "redis://localhost:port"),
+        ("MEMOLINE_INBOX_QUEUE_URL", "inbox"),
+        ("LINQ_WEBHOOK_SECRET", "whsec_no base64!"),
+        ("LINQ_API_V3_API_KEY", "schlüssel"),
     ],
 )
 def test_a_wrong_setting_stops_the_start_by_its_name(run_here: Run, name: str, value: str) -> None:
@@ -123,6 +132,21 @@ def test_a_wrong_setting_stops_the_start_by_its_name(run_here: Run, name: str, v
     ran = run_here("doctor", **{name: value})
     assert (ran.status, ran.row["error"]["code"]) == (2, "bad-setting")
     assert name in ran.row["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "missing"), [("audio", "MEMOLINE_BUCKET"), ("send", "LINQ_API_V3_API_KEY"), ("send", "MEMOLINE_BUCKET")]
+)
+def test_a_worker_without_its_parts_does_not_start(run_here: Run, kind: str, missing: str) -> None:
+    """It could only fail job after job."""
+    all_set = {
+        "MEMOLINE_BROKER_URL": f"redis://{NOBODY}/0",
+        "MEMOLINE_BUCKET": "b",
+        "MEMOLINE_CDN_URL": f"https://{NOBODY}",
+        "LINQ_API_V3_API_KEY": "k",
+    }
+    ran = run_here("worker", kind, **{name: value for name, value in all_set.items() if name != missing})
+    assert (ran.status, ran.row["error"]["setting"]) == (2, missing)
 
 
 def test_a_settings_sentence_keeps_the_password(run_here: Run) -> None:

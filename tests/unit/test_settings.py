@@ -75,6 +75,11 @@ def test_a_linq_key_alone_means_the_real_api(home: Path, tmp_path: Path) -> None
     assert settings.need("linq_api_key") == "real-key"
 
 
+def test_a_webhook_secret_alone_is_kept(tmp_path: Path) -> None:
+    """A web process that receives webhooks needs no key to send with."""
+    assert load_settings({"LINQ_WEBHOOK_SECRET": "whsec_c2VjcmV0"}, tmp_path).need("webhook_secret")
+
+
 def test_the_environment_wins_over_dotenv(tmp_path: Path) -> None:
     """`.env` of the working folder is read, and the environment goes before it."""
     (tmp_path / ".env").write_text("MEMOLINE_MAX_BYTES=60000\nMEMOLINE_OVERFLOW=cut\n")

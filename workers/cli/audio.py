@@ -86,10 +86,10 @@ def host(file: Annotated[str, typer.Argument(metavar="FILE")], as_json: Json = F
     from workers.wiring import open_ledger, open_store
 
     settings = load_settings()
-    if settings.bucket is None:
-        text = f"No stack runs in {settings.home}: run `memoline up`, or set MEMOLINE_BUCKET and MEMOLINE_CDN_URL."
-        raise PartUnreachable("stack-not-running", text)
     with opened(Path(file)), tempfile.TemporaryDirectory(prefix="memoline-") as folder:
+        if settings.bucket is None:
+            text = f"No stack runs in {settings.home}: run `memoline up`, or set MEMOLINE_BUCKET and MEMOLINE_CDN_URL."
+            raise PartUnreachable("stack-not-running", text)
         memos = AudioRunner(settings.ffmpeg).prepare(Path(file).absolute(), Path(folder), settings.audio)
         if len(memos) > 1:
             raise JobFailed("split-not-sent", f"It needs {len(memos)} memos: use overflow compress or cut.")
