@@ -82,7 +82,7 @@ def rows_of(desk: Desk, source: str) -> Iterator[Row | BadRow]:
         return _bucket_rows(desk, source)
     path = Path(source).absolute()
     if path.is_dir():
-        return (Row(line=number, recording=str(file)) for number, file in enumerate(_files(path), start=1))
+        return _folder_rows(path)
     if not path.exists():
         raise Misuse("no-such-file", f"There is no {source}: name a folder, a manifest or s3://bucket/prefix.")
     if not is_manifest(path):
@@ -98,12 +98,25 @@ def _beside(folder: Path, row: Row | BadRow) -> Row | BadRow:
     return replace(row, recording=str(folder / row.recording))
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def _folder_rows(folder: Path) -> Iterator[Row | BadRow]:
+    """A row a file; a folder inside that cannot be read is one to report, and the others go on."""
+    for number, found in enumerate(_files(folder), start=1):
+        if isinstance(found, Path):
+            yield Row(line=number, recording=str(found))
+        elif found.recording == str(folder):
+            raise Misuse(found.code, found.message, path=str(folder))
+        else:
+            yield replace(found, line=number)
+
+
+def _files(folder: Path) -> Iterator[Path | BadRow]:
     """Every file under a folder, sorted part by part; hidden ones and links to folders are left out."""
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
-        raise Misuse("unreadable", f"The folder {folder} cannot be read: {error.strerror}.") from None
+        text = f"The folder {folder} cannot be read: {error.strerror}."
+        yield BadRow(line=0, code="unreadable", message=text, recording=str(folder))
+        return
     for entry in entries:
         if entry.name.startswith("."):
             continue
@@ -208,6 +221,8 @@ def _register_new(desk: Desk, request: Request) -> Job:
         if copy.sha256 != request.recording.sha256:
             raise JobFailed("source-changed", f"{path} changed while it was registered: run the backfill again.")
         job = register(desk, replace(request, recording=copy))
+    except PartUnreachable:
+        raise  # as in `doors.submit_stored`
     except MemolineError:
         desk.parts.store.discard(copy)
         raise

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import decisions, jobs
-from pipeline.errors import Fenced, JobFailed, KeyReused, MemolineError, Misuse, NotNow
+from pipeline.errors import Fenced, JobFailed, KeyReused, MemolineError, Misuse, NotNow, PartUnreachable
 from pipeline.hosting.names import (
+    UPLOADS,
     fingerprint,
     identity_of_backfill,
     identity_of_key,
@@ -82,6 +83,8 @@ def submit_stored(desk: Desk, stored: StoredRecording, wish: Wish, *, source: st
     """Register a recording that a door has put into the spool already; the copy goes where it is not needed."""
     try:
         job = register(desk, request_for(stored, wish, source=source, content=stored.sha256 or ""))
+    except PartUnreachable:
+        raise  # the commit may have been made and only its answer lost: then the job needs the copy
     except MemolineError:
         desk.parts.store.discard(stored)
         raise
@@ -103,6 +106,9 @@ def head_of(desk: Desk, uri: str) -> Head:
     if bucket not in desk.settings.readable_buckets:
         allowed = "MEMOLINE_SOURCE_BUCKETS names the buckets that may be read"
         raise Misuse("bucket-not-allowed", f"Bucket {bucket!r} may not be read: {allowed}.", bucket=bucket)
+    if bucket == desk.settings.inbox_bucket and key.startswith(UPLOADS):
+        text = f"{uri} is a copy that belongs to another job: name a recording that was put there by you."
+        raise Misuse("bad-recording", text, uri=uri)
     head = desk.s3.head(bucket, key)
     if head is None:
         raise JobFailed("no-such-object", f"There is no object {uri}: put it there first.", uri=uri)
@@ -151,12 +157,18 @@ def register(desk: Desk, request: Request) -> Job:
         job = jobs.register(desk.parts, request)
     except KeyReused as error:
         job = desk.parts.ledger.get(str(error.facts["job_id"]))
-        if job.job_id == job_id_of(desk, request) and request.recording.uri.startswith("s3://"):
+        if job.job_id == job_id_of(desk, request) and _is_of_inbox(desk, request):
             return _adopt(desk, job, request)
         if job.fingerprint == request.fingerprint:
             return job  # the same key and the same bytes, put a second time
         raise
     return _keyed(desk, job, request)
+
+
+def _is_of_inbox(desk: Desk, request: Request) -> bool:
+    """Whether the request's identity is an object of the inbox, in one version."""
+    uri = request.recording.uri
+    return uri.startswith("s3://") and split_s3_uri(uri)[0] == desk.settings.inbox_bucket
 
 
 def _adopt(desk: Desk, job: Job, request: Request) -> Job:

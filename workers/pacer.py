@@ -22,7 +22,7 @@ class RedisPacer:
     def __init__(self, url: str | None) -> None:
         self._url = url
         self._window: MovingWindowRateLimiter | None = None
-        self._limit = RateLimitItemPerMinute(MESSAGES_A_MINUTE, namespace=f"{KEY_PREFIX}pace")
+        self._limit = RateLimitItemPerMinute(MESSAGES_A_MINUTE, namespace="pace")
 
     def take(self, chat_id: str) -> float:
         """Take a place in the chat's window: 0, or the seconds until one is free. Raises PartUnreachable."""
@@ -39,6 +39,8 @@ class RedisPacer:
         if self._url is None:
             raise PartUnreachable("redis-unreachable", "No broker is set: nothing is sent without its pacing.")
         if self._window is None:
-            storage = RedisStorage(self._url, socket_timeout=5, socket_connect_timeout=3)
+            storage = RedisStorage(
+                self._url, key_prefix=KEY_PREFIX.removesuffix(":"), socket_timeout=5, socket_connect_timeout=3
+            )
             self._window = MovingWindowRateLimiter(storage)
         return self._window

@@ -13,7 +13,8 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote_plus
 
-UPLOADS = "uploads/"
+from pipeline.hosting.names import UPLOADS
+
 RESULTS = "result/"
 RESULT_SUFFIX = ".memoline.json"
 _DEPTH = 3

@@ -174,8 +174,10 @@ def watch_for_ever(settings: Settings, stopped: threading.Event, on_ready: threa
     while not stopped.is_set():
         try:
             if time.monotonic() >= next_listing_s:
+                # Set before: an inbox that cannot be listed must not keep its events waiting.
+                next_listing_s = time.monotonic() + LIST_EVERY_S
                 watcher.take_listing(older_than_s=older_than_s, now=desk.parts.clock.now())
-                next_listing_s, older_than_s = time.monotonic() + LIST_EVERY_S, YOUNG_S
+                older_than_s = YOUNG_S
             watcher.take_messages(wait_s=LONG_POLL_S)
             tries = 0
             if settings.inbox_queue_url is None:

@@ -142,7 +142,10 @@ def work_dir(root: Path) -> Callable[[str], Path]:
         for old in root.glob(f"{name.split('.', maxsplit=1)[0]}.*"):
             shutil.rmtree(old, ignore_errors=True)
         folder = root / name
-        folder.mkdir(parents=True, mode=0o700)
+        try:
+            folder.mkdir(parents=True, mode=0o700)
+        except OSError as error:
+            raise JobFailed("home-unusable", f"{folder} cannot be made: {error.strerror}.") from None
         return folder
 
     return make

@@ -12,6 +12,9 @@ import secrets
 
 from pipeline.model import Overflow
 
+UPLOADS = "uploads/"
+"""Prefix of our own copies in the inbox bucket; neither watcher nor listing reads it."""
+
 _HEX_LENGTH = 32
 """128 bits: no two alike, nobody guesses one."""
 

@@ -28,6 +28,8 @@ _TOKEN = "memoline-token"  # noqa: S105 (the name of a metadata field)
 _GONE = frozenset({"404", "NoSuchKey", "NoSuchVersion", "NotFound"})
 _CONFLICT = frozenset({"412", "409", "PreconditionFailed", "ConditionalRequestConflict"})
 _DENIED = frozenset({"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"})
+_NOT_NOW = frozenset({"429", "RequestTimeout", "RequestTimeTooSkewed", "ThrottlingException", "Throttling", "SlowDown"})
+"""Codes of a 4xx that may be gone at the next try."""
 _NOTHING_OF_THE_MACHINE = {
     # (name in the config file, environment variable, default, conversion), as botocore's session reads them
     "profile": (None, None, None, None),
@@ -160,11 +162,15 @@ class S3:
 
     def put(self, bucket: str, key: str, path: Path, metadata: Mapping[str, str] | None = None) -> Head:
         """Store a file, in parts where it is large. Returns what is there then."""
+        from boto3.exceptions import S3UploadFailedError
         from boto3.s3.transfer import S3Transfer, TransferConfig
 
         with self._translated(bucket):
             manager = S3Transfer(self.client, TransferConfig(multipart_threshold=_SINGLE_PUT_BYTES))  # type: ignore[arg-type]
-            manager.upload_file(str(path), bucket, key, extra_args={"Metadata": dict(metadata or {})})
+            try:
+                manager.upload_file(str(path), bucket, key, extra_args={"Metadata": dict(metadata or {})})
+            except S3UploadFailedError as error:
+                raise error.__context__ or error from None  # boto3 hides the ClientError that it means
         there = self.head(bucket, key)
         if there is None:
             raise PartUnreachable("s3-unreachable", f"s3://{bucket}/{key} was stored and is not there.")
@@ -246,7 +252,7 @@ def translated(what: str, endpoint_url: str | None) -> Iterator[None]:
             raise _Gone(code) from None
         if code in _CONFLICT:
             raise _Conflict(code) from None
-        if code in _DENIED or code == "NoSuchBucket" or code.endswith("NonExistentQueue"):
+        if code in _DENIED or (400 <= status < 500 and code not in _NOT_NOW):
             text = f"{what} cannot be used ({code}): check its name and the AWS credentials."
             raise Misuse("s3-refused", text, reason=code) from None
         raise PartUnreachable("s3-unreachable", f"S3 answers {status or code} ({code}): try again.") from None

@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from pipeline.errors import JobFailed, Misuse
+from pipeline.hosting.names import UPLOADS
 from pipeline.hosting.s3 import S3
 from pipeline.model import StoredRecording
 
-UPLOADS = "uploads/"
-"""Prefix of our own copies in the inbox bucket; neither watcher nor listing reads it."""
-
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _CHUNK_BYTES = 1 << 20
 
 
@@ -118,7 +117,7 @@ def _copy(stream: BinaryIO, to: Path) -> tuple[int, str]:
 
 
 def _disk(folder: Path, error: OSError) -> JobFailed:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in NO_ROOM:
         return JobFailed("disk-full", f"There is no room left in {folder}: make some and try again.")
     return JobFailed("home-unusable", f"{folder} cannot be written ({error.strerror}): check MEMOLINE_HOME.")
 

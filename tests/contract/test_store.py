@@ -212,6 +212,10 @@ def test_wrong_credentials_and_buckets_say_so(settings: Settings, s3: S3) -> Non
     with pytest.raises(Misuse) as caught:
         S3(replace(s3_config(settings), access_key_id="NOBODY", secret_access_key="x" * 40)).ping()
     assert caught.value.code == "s3-refused"
+    refused = S3(replace(s3_config(settings), access_key_id="NOBODY", secret_access_key="x" * 40))
+    with pytest.raises(Misuse) as caught:
+        refused.put(settings.need("inbox_bucket"), "uploads/x", Path(__file__))
+    assert caught.value.code == "s3-refused"
     with pytest.raises(Misuse, match="no bucket"):
         S3(replace(s3_config(settings), bucket="no-such-bucket")).ping()
 
