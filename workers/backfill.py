@@ -84,10 +84,11 @@ def rows_of(desk: Desk, source: str) -> Iterator[Row | BadRow]:
     if path.is_dir():
         return _folder_rows(path)
     if not path.exists():
-        raise Misuse("no-such-file", f"There is no {source}: name a folder, a manifest or s3://bucket/prefix.")
+        text = f"There is no {source}: name a folder, a manifest or s3://bucket/prefix."
+        raise Misuse("no-such-file", text, path=str(path))
     if not is_manifest(path):
         text = f"{source} is neither a folder nor a manifest (.csv, .jsonl): `memoline send` sends a single file."
-        raise Misuse("bad-source", text, path=source)
+        raise Misuse("bad-source", text, path=str(path))
     return (_beside(path.parent, row) for row in read_manifest(path))
 
 

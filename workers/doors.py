@@ -76,7 +76,8 @@ def submit(desk: Desk, recording: str | Path, wish: Wish) -> Job:
 
 def submit_file(desk: Desk, path: Path, wish: Wish) -> Job:
     """Register a file: its bytes are copied and on disk before the job is."""
-    return submit_stored(desk, desk.spool.put(path, path.name), wish, source=str(path.absolute()))
+    path = path.absolute()
+    return submit_stored(desk, desk.spool.put(path, path.name), wish, source=str(path))
 
 
 def submit_stored(desk: Desk, stored: StoredRecording, wish: Wish, *, source: str) -> Job:

@@ -25,8 +25,8 @@ from workers.doors import Wish, open_desk, submit
 FAST = {
     "MEMOLINE_AUDIO_LEASE_S": "2",
     "MEMOLINE_SWEEP_EVERY_S": "0.5",
-    "MEMOLINE_SEND_TIMEOUT_S": "4",
-    "MEMOLINE_CONFIRM_AFTER_S": "1",
+    "MEMOLINE_SEND_TIMEOUT_S": "8",
+    "MEMOLINE_CONFIRM_AFTER_S": "2",
 }
 SEND_POINTS = ("before-sending", "after-sending", "after-post", "before-sent", "after-sent")
 ROOT = Path(__file__).parents[2]
@@ -104,7 +104,7 @@ def test_a_job_survives_a_killed_worker(embedded: Settings, tmp_path: Path, poin
         return now if now.state in (State.SENT, State.DELIVERED, State.HELD, State.FAILED) else None
 
     try:
-        last = eventually(ended, f"job {job.job_id} ends", deadline_s=60)
+        last = eventually(ended, f"job {job.job_id} ends", deadline_s=150)
     finally:
         for keeper in keepers:
             keeper.end()

@@ -40,7 +40,7 @@ CASES = {
     "gateway-after": Case(kind="gateway-html", state="DELIVERED", fault={"when": "after"}),
     "429-short": Case(kind="rate-limited", state="DELIVERED", posts=2, fault={"seconds": 2, "count": 1}),
     "slow": Case(kind="slow", state="DELIVERED", fault={"seconds": 2}),
-    "too-slow": Case(kind="slow", state="DELIVERED", fault={"seconds": 8}),
+    "too-slow": Case(kind="slow", state="DELIVERED", fault={"seconds": 10}),
     "no-id": Case(kind="no-id", state="DELIVERED"),
     "webhook-doubled": Case(kind="webhook-doubled", state="DELIVERED"),
     "webhook-reordered": Case(kind="webhook-reordered", state="DELIVERED"),
@@ -85,7 +85,7 @@ def test_a_list_that_lags_is_looked_at_twice(embedded: Embedded, tmp_path: Path)
     """The answer is lost and the list does not show the memo at the first look: found at the second."""
     chat_id = str(uuid.uuid4())
     embedded.inject("answer-lost", chat_id)
-    embedded.inject("lagging-list", chat_id, seconds=1.6)
+    embedded.inject("lagging-list", chat_id, seconds=2.2)
     embedded.inject("webhook-never", chat_id)
     row = embedded.ended(_send(embedded, make_wav(tmp_path / "a.wav"), chat_id))
     assert row["state"] == "DELIVERED"

@@ -217,7 +217,7 @@ def test_several_files_end_with_the_highest_status(run: Run, tmp_path: Path) -> 
     assert [row.get("action") or row["error"]["code"] for row in ran.rows] == [
         *("no-such-file", "not-media", "transcode", "pass-through")
     ]
-    assert ran.rows[1]["error"]["path"] == "text.m4a"
+    assert ran.rows[1]["error"]["path"] == str(tmp_path / "text.m4a")
     made = [Path(row["path"]) for row in ran.rows[2:]]
     assert sorted(made) == sorted((tmp_path / "out").iterdir())
 

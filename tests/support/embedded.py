@@ -17,8 +17,8 @@ from tests.support.waiting import eventually
 ROOT = Path(__file__).parents[2]
 FAST = {
     "MEMOLINE_SWEEP_EVERY_S": "0.5",
-    "MEMOLINE_SEND_TIMEOUT_S": "4",
-    "MEMOLINE_CONFIRM_AFTER_S": "1",
+    "MEMOLINE_SEND_TIMEOUT_S": "6",
+    "MEMOLINE_CONFIRM_AFTER_S": "1.5",
     "MEMOLINE_AUDIO_LEASE_S": "4",
 }
 ENDED = frozenset({"DELIVERED", "REJECTED", "FAILED", "HELD", "CANCELLED"})
@@ -73,7 +73,7 @@ class Embedded:
         """One job with its history."""
         return self.run("show", job_id).row
 
-    def ended(self, job_id: str, *, deadline_s: float = 60) -> Row:
+    def ended(self, job_id: str, *, deadline_s: float = 120) -> Row:
         """The job once it has ended."""
 
         def look() -> Row | None:

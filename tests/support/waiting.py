@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def eventually(look: Callable[[], T | None], what: str, *, deadline_s: float = 20, every_s: float = 0.05) -> T:
+def eventually(look: Callable[[], T | None], what: str, *, deadline_s: float = 40, every_s: float = 0.05) -> T:
     """The first truthy value that `look` returns. Fails the test at the deadline, saying what was waited for."""
     ends_s = time.monotonic() + deadline_s
     while True:

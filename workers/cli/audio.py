@@ -62,7 +62,7 @@ def convert(
             with _progress(name) as on_progress:
                 made = make(name, out_dir, settings, on_progress=on_progress)
         except MemolineError as error:
-            out.error(error, path=name)
+            out.error(error, path=str(Path(name).absolute()))
             status = max(status, error.exit_status)
             continue
         fields = made.as_json()
@@ -86,7 +86,7 @@ def host(file: Annotated[str, typer.Argument(metavar="FILE")], as_json: Json = F
     from workers.wiring import open_ledger, open_store
 
     settings = load_settings()
-    with opened(Path(file)), tempfile.TemporaryDirectory(prefix="memoline-") as folder:
+    with opened(Path(file).absolute()), tempfile.TemporaryDirectory(prefix="memoline-") as folder:
         if settings.bucket is None:
             text = f"No stack runs in {settings.home}: run `memoline up`, or set MEMOLINE_BUCKET and MEMOLINE_CDN_URL."
             raise PartUnreachable("stack-not-running", text)
