@@ -26,7 +26,7 @@ from pipeline.sending.pacing import backoff_s, poll_after_s
 from pipeline.settling import apply_report, let_go, settled
 
 _GONE_FOR_GOOD = frozenset({"recording-gone", "superseded", "source-changed"})
-_OURS_TO_MEND = frozenset({"disk-full", "cdn-wrong", "home-unusable"})
+_OURS_TO_MEND = frozenset({"disk-full", "cdn-wrong"})
 _LATE_TRIES = 3
 
 

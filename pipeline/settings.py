@@ -126,7 +126,7 @@ class Settings(BaseModel):
             return None
         scheme = urlsplit(value).scheme
         if not _has_host(value) or scheme not in ("http", "https"):
-            raise ValueError(f"must be an https:// URL, not {value!r}")
+            raise ValueError(f"must be an https:// URL (http:// for this machine alone), not {value!r}")
         if scheme == "http" and not is_loopback(value):
             raise ValueError(f"must be https:// for a host that is not this machine, not {value!r}")
         return value
@@ -239,16 +239,19 @@ def load_settings(environ: Mapping[str, str] | None = None, folder: Path | None 
     default. Raises Misuse (`bad-setting`) with one sentence that names the setting."""
     explicit = explicit_values(environ, folder)
     home = Path(explicit.get("MEMOLINE_HOME") or ".memoline").expanduser().absolute()
-    merged = merge(explicit, read_stack_file(home))
-    try:
-        return Settings.model_validate(merged | {"MEMOLINE_HOME": str(home)})
-    except ValidationError as error:
-        raise _as_misuse(error) from None
+    return _checked(merge(explicit, read_stack_file(home)) | {"MEMOLINE_HOME": str(home)})
 
 
 def load_audio_settings() -> AudioSettings:
-    """Only what the audio step needs, from the environment."""
-    return load_settings().audio
+    """Only what the audio step needs, from the environment and `.env`; no stack has a say in it."""
+    return _checked(explicit_values()).audio
+
+
+def _checked(values: Mapping[str, str]) -> Settings:
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise _as_misuse(error) from None
 
 
 def explicit_values(environ: Mapping[str, str] | None = None, folder: Path | None = None) -> dict[str, str]:
@@ -261,9 +264,14 @@ def explicit_values(environ: Mapping[str, str] | None = None, folder: Path | Non
 
 
 def read_stack_file(home: Path) -> dict[str, str]:
-    """What the stack in this home wrote about itself; empty where none was ever started."""
+    """What the stack in this home wrote about itself; empty where none was ever started. Raises Misuse
+    (`home-unusable`) where it is somebody else's."""
     path = home / STACK_FILE
-    return {k: v for k, v in dotenv_values(path, interpolate=False).items() if v} if path.is_file() else {}
+    try:
+        return {k: v for k, v in dotenv_values(path, interpolate=False).items() if v} if path.is_file() else {}
+    except OSError as error:
+        text = f"MEMOLINE_HOME {home} cannot be read ({error.strerror}): name a folder of your own."
+        raise Misuse("home-unusable", text, setting="MEMOLINE_HOME") from None
 
 
 def outside_parts(explicit: Mapping[str, str], stack: Mapping[str, str]) -> frozenset[str]:

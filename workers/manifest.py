@@ -84,7 +84,8 @@ def _csv_rows(file: TextIO) -> Iterator[Row | BadRow]:
 def _header_problem(header: list[str]) -> str | None:
     unknown = [name for name in header if name not in COLUMNS]
     if "recording" not in header:
-        return f"The first line must name the columns, `recording` among them; it says {_shown(','.join(header))}."
+        said = f"it says {_shown(','.join(header))}" if header else "the manifest is empty"
+        return f"The first line must name the columns, `recording` among them; {said}."
     if unknown:
         return f"Column {_shown(unknown[0])} is not known: a manifest has {', '.join(COLUMNS)}."
     if len(set(header)) != len(header):

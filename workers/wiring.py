@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.errors import JobFailed
+from pipeline.errors import Misuse
 from pipeline.ports import Parts, Rules
 from pipeline.settings import Settings
 from workers.clock import SteadyClock
@@ -126,12 +126,12 @@ def spool_folder(settings: Settings) -> Path:
 
 
 def make_home(home: Path) -> Path:
-    """The home folder, readable by its owner only. Raises JobFailed (`home-unusable`)."""
+    """The home folder, readable by its owner only. Raises Misuse (`home-unusable`)."""
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         text = f"MEMOLINE_HOME {home} cannot be used ({error.strerror}): name a folder that can be written."
-        raise JobFailed("home-unusable", text) from None
+        raise Misuse("home-unusable", text, setting="MEMOLINE_HOME") from None
     return home
 
 
@@ -145,7 +145,7 @@ def work_dir(root: Path) -> Callable[[str], Path]:
         try:
             folder.mkdir(parents=True, mode=0o700)
         except OSError as error:
-            raise JobFailed("home-unusable", f"{folder} cannot be made: {error.strerror}.") from None
+            raise Misuse("home-unusable", f"{folder} cannot be made: {error.strerror}.") from None
         return folder
 
     return make

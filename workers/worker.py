@@ -11,6 +11,8 @@ from typing import Literal
 
 from celery import signals
 
+from pipeline.audio.child import find_ffmpeg
+from pipeline.audio.probe import version
 from pipeline.ports import Parts
 from pipeline.settings import Settings
 from workers import wiring
@@ -47,10 +49,13 @@ def run_worker(kind: Kind, settings: Settings, connect: Connect = wiring.connect
     """Work on one queue until SIGTERM.
 
     audio: prefork, one slot a core, so that a crash or a kill hits one job. send: threads, as it only waits for HTTP.
-    Raises Misuse (`missing-setting`) where a part that it needs is not set, PartUnreachable when the ledger is away."""
+    Raises Misuse (`missing-setting` where a part that it needs is not set, `no-ffmpeg`), PartUnreachable where the
+    ledger is away."""
     broker_url = settings.need("broker_url")
     for field in NEEDS[kind]:
         settings.need(field)
+    if kind == "audio":
+        version(find_ffmpeg(settings.ffmpeg))
     wiring.open_ledger(settings).close()
     if kind == "audio":
         # The pool's children must not die of a TERM to the whole group: then running jobs are finished or requeued.

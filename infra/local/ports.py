@@ -31,6 +31,8 @@ def choose_ports(home: Path, *, set_ports: Mapping[str, int], host: str = "127.0
         taken = {*chosen.values(), *set_ports.values()}
         kept = remembered.get(part)
         chosen[part] = set_ports.get(part) or (kept if kept and kept not in taken and is_free(kept) else _free(taken))
+    if "serve" not in set_ports and host != "127.0.0.1":
+        _demand(chosen["serve"], host)
     own = {part: port for part, port in chosen.items() if part not in set_ports}
     if remembered | own != remembered:
         write_private(home / "ports.json", json.dumps(remembered | own) + "\n")

@@ -69,7 +69,8 @@ def ministack_python(venv: Path | None = None) -> Path:
     venv = venv or Path(sys.prefix).parent / ".venv-ministack"
     python = venv / "bin" / "python"
     if not python.exists():
-        text = f"The embedded S3 is not installed in {venv}: run `make setup`, or set AWS_ENDPOINT_URL_S3."
+        how = f"`make setup`, or `python3 -m venv {venv} && {venv}/bin/pip install ministack`"
+        text = f"The embedded S3 is not installed in {venv}: run {how}, or set AWS_ENDPOINT_URL_S3."
         raise PartUnreachable("part-failed", text, part="s3")
     return python
 

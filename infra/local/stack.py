@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from infra.local.asked import differing, remember
 from infra.local.environment import told_environment, without_our_names
 from infra.local.home import check_free, last_line, log_path, make_folders, open_log, unusable
 from infra.local.lock import LOCKED, end_leftovers
@@ -51,12 +52,15 @@ def up(
 
     explicit: what environment and `.env` say (`pipeline.settings.explicit_values`); on_progress: told one line for each
     part that became ready; only: start just these parts; ministack_venv: another place of the embedded S3's
-    environment. On failure everything that was started is ended.
+    environment. On failure, and by Ctrl-C, everything that was started is ended.
     Raises PartUnreachable (`port-in-use`, `disk-full`, `home-unusable`, `part-failed`, or an outside part's own code),
     Misuse (`bad-setting`, `missing-package`)."""
     home = home.expanduser().absolute()
-    started = False
-    if not _goes_on(home):
+    started, say = False, on_progress or _silent
+    if _goes_on(home):
+        if ignored := differing(home, explicit):
+            say(f"{', '.join(ignored)}: not taken over by the running stack; `memoline down` first, then `up`")
+    else:
         _need_packages()
         make_folders(home)
         order = {
@@ -66,7 +70,15 @@ def up(
             "ministack_venv": str(ministack_venv) if ministack_venv else None,
         }
         started = _launch(home, order)
-    return StackStatus(home=home, parts=_wait_healthy(home, on_progress or _silent), started=started)
+    try:
+        parts = _wait_healthy(home, say)
+    except KeyboardInterrupt:
+        if started:
+            down(home)
+        raise
+    if started:
+        remember(home, explicit)
+    return StackStatus(home=home, parts=parts, started=started)
 
 
 def _need_packages() -> None:
@@ -165,6 +177,9 @@ def _wait_healthy(home: Path, on_progress: OnProgress) -> tuple[PartStatus, ...]
                 told.add(part.name)
                 on_progress(f"{part.name} is ready{f' at {part.url}' if part.url else ''}")
         if report.phase == "up" and all(part.state in ("running", "outside", "stopped") for part in report.parts):
+            for part in report.parts:
+                if part.state == "outside":
+                    on_progress(f"{part.name} is outside{f', at {part.url}' if part.url else ''}")
             return report.parts
         time.sleep(LOOK_EVERY_S)
     raise _unhealthy(home, read_report(home))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from botocore.session import Session
 
 from pipeline.errors import JobFailed, Misuse, PartUnreachable
@@ -256,6 +256,9 @@ def translated(what: str, endpoint_url: str | None) -> Iterator[None]:
             text = f"{what} cannot be used ({code}): check its name and the AWS credentials."
             raise Misuse("s3-refused", text, reason=code) from None
         raise PartUnreachable("s3-unreachable", f"S3 answers {status or code} ({code}): try again.") from None
+    except NoCredentialsError:
+        text = "No AWS credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile or role."
+        raise Misuse("s3-refused", text) from None
     except BotoCoreError as error:
         where = endpoint_url or "AWS"
         text = f"S3 at {where} cannot be reached ({type(error).__name__}): start it, or correct AWS_ENDPOINT_URL_S3."

@@ -116,10 +116,10 @@ def _copy(stream: BinaryIO, to: Path) -> tuple[int, str]:
     return size_bytes, digest.hexdigest()
 
 
-def _disk(folder: Path, error: OSError) -> JobFailed:
+def _disk(folder: Path, error: OSError) -> JobFailed | Misuse:
     if error.errno in NO_ROOM:
         return JobFailed("disk-full", f"There is no room left in {folder}: make some and try again.")
-    return JobFailed("home-unusable", f"{folder} cannot be written ({error.strerror}): check MEMOLINE_HOME.")
+    return Misuse("home-unusable", f"{folder} cannot be written ({error.strerror}): check MEMOLINE_HOME.")
 
 
 def sync_folder(folder: Path) -> None:

@@ -378,3 +378,23 @@ def test_the_callers_environment_does_not_bend_the_parts(home: Path, monkeypatch
     settings = load_settings({"MEMOLINE_HOME": str(home)}, folder=home / "run")
     s3_client(settings).put_object(Bucket=settings.bucket, Key="m/a.m4a", Body=b"a")
     assert httpx.get(f"{settings.cdn_url}/m/a.m4a", verify=str(settings.ca_bundle), trust_env=False).content == b"a"
+
+
+def test_settings_that_a_running_stack_ignores_are_named(home: Path) -> None:
+    """The second `up` says which settings it does not take over; those that it was started with are no difference."""
+    explicit = {"MEMOLINE_HOME": str(home), "MEMOLINE_MAX_BYTES": "60000"}
+    stack.up(explicit, home, only=frozenset({"broker"}))
+    told: list[str] = []
+    stack.up(explicit, home, on_progress=told.append, only=frozenset({"broker"}))
+    assert not [line for line in told if "taken over" in line]
+    own = stack.environment(home, explicit)
+    stack.up({**own, "MEMOLINE_MAX_BYTES": "70000"}, home, on_progress=told.append, only=frozenset({"broker"}))
+    assert [line.split(":")[0] for line in told if "taken over" in line] == ["MEMOLINE_MAX_BYTES"]
+
+
+def test_a_host_that_is_not_ours_is_one_sentence(home: Path) -> None:
+    """Told at once, and by the setting's name."""
+    with pytest.raises(PartUnreachable) as caught:
+        stack.up({"MEMOLINE_HTTP_HOST": "192.0.2.1"}, home, only=frozenset({"broker"}))
+    assert caught.value.code == "port-unusable"
+    assert "MEMOLINE_HTTP_HOST" in caught.value.message

@@ -12,7 +12,7 @@ import typer
 
 from pipeline.errors import MemolineError
 from workers.cli.options import Json
-from workers.cli.output import Output
+from workers.cli.output import Output, shown
 
 Files = Annotated[list[str], typer.Argument(metavar="FILE…", help="Recordings.")]
 
@@ -40,7 +40,7 @@ def inspect(files: Files, as_json: Json = False) -> int:
             out.error(error, path=name)
             status = max(status, error.exit_status)
             continue
-        out.row(found.as_json(), f"{name}: {found.action}. {found.reason}")
+        out.row(found.as_json(), shown(f"{name}: {found.action}. {found.reason}"))
     return status
 
 
@@ -67,7 +67,7 @@ def convert(
             continue
         fields = made.as_json()
         where = fields["path"] or ", ".join(str(part["path"]) for part in made.as_json()["parts"])  # type: ignore[attr-defined]
-        out.row(fields, f"{name}: {fields['action']}, {fields['size_bytes']} bytes, {where}")
+        out.row(fields, shown(f"{name}: {fields['action']}, {fields['size_bytes']} bytes, {where}"))
     return status
 
 

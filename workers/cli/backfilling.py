@@ -9,8 +9,8 @@ from pipeline.errors import MemolineError
 from pipeline.model import Job
 from pipeline.settings import load_settings
 from workers.backfill import RowReport, run_backfill
-from workers.cli.output import Output
-from workers.cli.waiting import need_running, wait_for
+from workers.cli.output import Output, shown
+from workers.cli.waiting import ended, need_running, wait_for
 from workers.doors import check_chat_id, open_desk
 from workers.hints import open_hints
 
@@ -32,7 +32,8 @@ def run(source: str, chat: str | None, *, dry_run: bool, wait: bool, as_json: bo
             "code": row.code,
             "message": row.message,
         }
-        out.row(fields, f"{row.recording}: {row.status} {row.job_id or row.message or ''}".rstrip())
+        name = row.recording or f"line {row.line}"
+        out.row(fields, shown(f"{name}: {_words(row, dry_run)} {row.job_id or row.message or ''}".rstrip()))
         if row.job_id and not dry_run:
             job = desk.parts.ledger.get(row.job_id)
             registered.append(job)
@@ -43,23 +44,33 @@ def run(source: str, chat: str | None, *, dry_run: bool, wait: bool, as_json: bo
         if not _confirmed(preview.registered, source):
             return 0
     report = run_backfill(desk, source, chat_id=chat_id, dry_run=dry_run, on_row=on_row)
-    out.say(f"{report.registered} registered, {report.known} known, {report.reported} not possible")
+    would = "would be " if dry_run else ""
+    out.say(f"{report.registered} {would}registered, {report.known} known, {report.reported} not possible")
     status = 1 if report.reported else 0
     if not wait or dry_run:
         return status
     if registered:
         need_running(settings, registered[0])
     for job in registered:
-        status = max(status, _ended(desk.parts.ledger.get, job, out))
+        status = max(status, _waited(desk.parts.ledger.get, job, out))
     return status
 
 
-def _ended(get: Callable[[str], Job], job: Job, out: Output) -> int:
+def _words(row: RowReport, dry_run: bool) -> str:
+    if row.status == "reported":
+        return "not possible."
+    return "would be registered as" if dry_run and row.status == "registered" else row.status
+
+
+def _waited(get: Callable[[str], Job], job: Job, out: Output) -> int:
     try:
-        return wait_for(get, job, out, timeout_s=86_400)[1]
+        job, status = wait_for(get, job, out, timeout_s=86_400)
     except MemolineError as error:
         out.error(error)
         return error.exit_status
+    if status:
+        out.say(f"{job.source}: {ended(job)}")
+    return status
 
 
 def _confirmed(count: int, source: str) -> bool:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import typer
 
-from pipeline.errors import JobFailed, MemolineError, Misuse, PartUnreachable
+from pipeline.errors import MemolineError, Misuse, PartUnreachable
 from pipeline.settings import Settings
 from workers.cli.options import Json
 from workers.cli.output import Output
@@ -66,13 +65,10 @@ class _Warning(Exception):
 
 def _ffmpeg(settings: Settings) -> str:
     from pipeline.audio.child import find_ffmpeg
+    from pipeline.audio.probe import version
 
     path = find_ffmpeg(settings.ffmpeg)
-    try:
-        said = subprocess.run([path, "-version"], capture_output=True, text=True, check=True, timeout=20).stdout
-    except (OSError, subprocess.SubprocessError) as error:
-        raise JobFailed("ffmpeg-broken", f"{path} does not run ({error}): correct MEMOLINE_FFMPEG.") from None
-    return f"{path}: {said.splitlines()[0]}"
+    return f"{path}: version {version(path)}"
 
 
 def _disk(settings: Settings) -> str:

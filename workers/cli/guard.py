@@ -29,8 +29,7 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
         return status if isinstance(status, int) else 0
     except MemolineError as error:
-        out.error(error)
-        return error.exit_status
+        return _told(out, error)
     except typer.Exit as stop:
         return stop.exit_code
     except (KeyboardInterrupt, typer.Abort):
@@ -40,11 +39,18 @@ def run(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
-        if (usage := _usage(error)) is not None:
-            out.error(usage)
-            return usage.exit_status
-        out.error(_crash())
-        return JobFailed.exit_status
+        return _told(out, _usage(error) or _crash())
+
+
+def _told(out: Output, error: MemolineError) -> int:
+    """Say what is wrong, also where standard output takes nothing any more (a full disk behind it)."""
+    try:
+        out.error(error)
+    except OSError:
+        with contextlib.suppress(OSError):
+            Output(as_json=False).error(error)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return error.exit_status
 
 
 def _usage(error: Exception) -> Misuse | None:

@@ -40,7 +40,7 @@ def send(
     Example: memoline send note.ogg --chat 5e0d0000-0000-4000-8000-000000000001 --wait
     """
     from pipeline.settings import load_settings
-    from workers.cli.waiting import need_running, wait_for
+    from workers.cli.waiting import ended, need_running, wait_for
     from workers.doors import Wish, check_chat_id, check_key, check_overflow, open_desk, parse_not_before, submit
     from workers.hints import open_hints
 
@@ -55,11 +55,13 @@ def send(
     job = submit(desk, file, wish)
     open_hints(settings.broker_url).wake(job)
     if not wait:
+        if settings.broker_url is None:
+            out.say(f"No stack runs in {settings.home}: the job waits there until `memoline up` starts one.")
         out.row(_brief(job), f"{job.job_id} {job.state}")
         return 0
     need_running(settings, job)
     job, status = wait_for(desk.parts.ledger.get, job, out, timeout_s=timeout_s)
-    out.row(_brief(job), f"{job.job_id} {job.state} {job.url or job.message or ''}".rstrip())
+    out.row(_brief(job), ended(job))
     return status
 
 

@@ -19,7 +19,7 @@ class Output:
     def row(self, fields: Mapping[str, object], text: str) -> None:
         """One result."""
         line = json.dumps(fields, separators=(",", ":"), ensure_ascii=False, default=str) if self.as_json else text
-        print(line, flush=True)
+        print(line if self.as_json else "\n".join(shown(part) for part in line.split("\n")), flush=True)
 
     def table(self, rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> None:
         """Many results; on a terminal a table, in a file one line each with tabs, so that nothing wraps."""
@@ -34,19 +34,31 @@ class Output:
 
     def say(self, text: str) -> None:
         """Progress, or a remark."""
-        print(text, file=sys.stderr, flush=True)
+        print(shown(text), file=sys.stderr, flush=True)
 
     def error(self, error: MemolineError, **more: object) -> None:
-        """What went wrong: the code and one sentence."""
+        """What went wrong: the code and one sentence. more: facts, among them the `path` of one file of several."""
         if self.as_json:
             self.row({"error": error.as_json() | more}, "")
-        else:
-            print(f"memoline: {error.message} [{error.code}]", file=sys.stderr, flush=True)
+            return
+        path = str(more.get("path", ""))
+        which = "" if path in error.message else f"{path}: "
+        print(shown(f"memoline: {which}{error.message} [{error.code}]"), file=sys.stderr, flush=True)
+
+
+def shown(text: str) -> str:
+    """A text in one line that steers no terminal: names of files and objects come from anybody."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else _escaped(char) for char in text)
+
+
+def _escaped(char: str) -> str:
+    return char.encode("unicode_escape", "backslashreplace").decode()
 
 
 def _cell(value: object) -> str:
-    text = "-" if value is None else str(value)
-    return text.replace("\t", " ").replace("\n", " ")
+    return shown("-" if value is None else str(value))
 
 
 def _rich_table(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> None:

@@ -70,11 +70,15 @@ def env(as_json: Json = False) -> int:
 
 def sandbox(
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 chooses a free one.")] = 4010,
-    api_key_env: Annotated[str, typer.Option("--api-key-env", metavar="NAME")] = "LINQ_API_V3_API_KEY",
+    api_key_env: Annotated[
+        str, typer.Option("--api-key-env", metavar="NAME", help="Holds the key to accept; without it: sandbox-key.")
+    ] = "LINQ_API_V3_API_KEY",
     ca_bundle: Annotated[Path | None, typer.Option("--ca-bundle", help="A further CA for fetching memos.")] = None,
     data_dir: Annotated[Path | None, typer.Option("--data-dir", help="Keep messages over restarts.")] = None,
     seed: Annotated[int, typer.Option("--seed", help="For faults that come by chance.")] = 0,
     strict_chats: Annotated[bool, typer.Option("--strict-chats", help="Know only chats that were created.")] = False,
+    delivery_delay_s: Annotated[float, typer.Option("--delivery-delay-s", min=0, help="Until a memo arrives.")] = 0.2,
+    webhook_retry_s: Annotated[float, typer.Option("--webhook-retry-s", min=0, help="Before the second try.")] = 1.0,
     as_json: Json = False,
 ) -> int:
     """Run the Linq sandbox alone: a server that behaves as the Partner API v3 does. docs/linq-sandbox.md tells more."""
@@ -83,11 +87,20 @@ def sandbox(
     from infra.local.sandbox import SandboxConfig, run
 
     out = Output(as_json=as_json)
-    key = os.environ.get(api_key_env) or "sandbox-key"
+    given = os.environ.get(api_key_env)
     config = SandboxConfig(
-        port=port, api_key=key, ca_bundle=ca_bundle, data_dir=data_dir, seed=seed, strict_chats=strict_chats
+        port=port,
+        api_key=given or "sandbox-key",
+        ca_bundle=ca_bundle,
+        data_dir=data_dir,
+        seed=seed,
+        strict_chats=strict_chats,
+        delivery_delay_s=delivery_delay_s,
+        webhook_retry_s=webhook_retry_s,
     )
-    run(config, on_ready=lambda url: out.row({"base_url": url}, f"the Linq sandbox listens at {url}"))
+    whose = f"that of {api_key_env}" if given else "`sandbox-key`"
+    text = "the Linq sandbox listens at {}; the only API key that it takes is {}"
+    run(config, on_ready=lambda url: out.row({"base_url": url}, text.format(url, whose)))
     return 0
 
 

@@ -18,6 +18,8 @@ def timeline(job: Job, history: Sequence[HistoryEntry]) -> str:
     ]
     if job.key:
         head.append(f"key      {job.key}")
+    if job.not_before > job.created_at:
+        head.append(f"waits    until {iso(job.not_before)}")
     if job.hosted:
         memo = job.hosted
         head.append(f"memo     {memo.url}")

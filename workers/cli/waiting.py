@@ -38,6 +38,12 @@ def need_running(settings: Settings, job: Job) -> None:
         raise PartUnreachable(error.code, f"{error.message.rstrip('.')}: {later}.", job_id=job.job_id) from None
 
 
+def ended(job: Job) -> str:
+    """How a job ended, for people: where the memo is, or why there is none."""
+    good = job.state in (State.SENT, State.DELIVERED)
+    return f"{job.job_id} {job.state} {(job.url if good else job.message) or ''}".rstrip()
+
+
 def wait_for(get: Callable[[str], Job], job: Job, out: Output, *, timeout_s: float) -> tuple[Job, int]:
     """(the job as it is then, exit status) once it has ended, or was SENT and is not delivered for a while.
 
@@ -59,4 +65,8 @@ def wait_for(get: Callable[[str], Job], job: Job, out: Output, *, timeout_s: flo
         if now_s > ends_s:
             text = f"Job {job.job_id} is still {job.state} after {timeout_s:g} s; it goes on by itself."
             raise Unconfirmed("still-open", text, job_id=job.job_id, state=str(job.state))
-        time.sleep(LOOK_EVERY_S)
+        try:
+            time.sleep(LOOK_EVERY_S)
+        except KeyboardInterrupt:
+            out.say(f"Job {job.job_id} is {job.state}; it goes on by itself.")
+            raise

@@ -20,6 +20,7 @@ from infra.local.demo.arrivals import Arrival, table, wait_for_all
 from infra.local.demo.recordings import NOT_AUDIO, SAMPLES, make_recordings
 
 DEADLINE_S = 240
+INTERRUPTED = 130
 CHATS = tuple(f"5e0d0000-0000-4000-8000-00000000000{n}" for n in range(1, 6))
 BY_MANIFEST = ("studio.flac", "lecture-45min.ogg", "meeting-70min.mp3")
 BY_PYTHON = "browser.webm"
@@ -36,13 +37,16 @@ def main() -> int:
     make_recordings(recordings, say)
     os.chdir(recordings)
     os.environ["MEMOLINE_HOME"] = str(root / "stack")
-    memoline("up")
     try:
+        memoline("up")
         started_s = time.monotonic()
         names = _send_everything(recordings)
         arrivals = wait_for_all(lambda: memoline_json("jobs"), names, say, deadline_s=DEADLINE_S)
         say(f"all settled {time.monotonic() - started_s:.0f} s after the first was handed in")
         return _report(arrivals, root)
+    except KeyboardInterrupt:
+        say("interrupted: the stack is stopped")
+        return INTERRUPTED
     finally:
         memoline("down")
 
@@ -112,8 +116,10 @@ def _report(arrivals: Sequence[Arrival], root: Path) -> int:
     good = delivered == expected and [a.name for a in rejected] == [NOT_AUDIO] and len(twice) == 1
     print(
         f"\n{delivered} of {expected} memos delivered, {len(rejected)} recording rejected."
-        f"\nWhere to look next: MEMOLINE_HOME={root / 'stack'} .venv/bin/memoline jobs (and show JOB), "
-        f"the logs in {root / 'stack' / 'log'}, README.md for a memo of your own."
+        f"\nWhere to look next:"
+        f"\n  MEMOLINE_HOME={root / 'stack'} .venv/bin/memoline jobs     (and: show JOB)"
+        f"\n  {root / 'stack' / 'log'}     the logs of all parts"
+        f"\n  README.md     a memo of your own, in five minutes"
     )
     return 0 if good else 1
 
