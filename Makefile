@@ -14,7 +14,7 @@ help:  ## list the commands
 
 setup: $(RUN) $(S3)  ## install all that `memoline up` needs into .venv (and .venv-ministack)
 
-demo: setup  ## send a dozen recordings through all three doors of an embedded stack
+demo: setup  ## send ten recordings through all three doors of an embedded stack
 	@.venv/bin/python -m infra.local.demo .memoline-demo
 
 test: $(DEV) $(S3)  ## run all tests but the slow tier

@@ -1,1 +1,1 @@
-"""The demonstration: `make demo` sends a dozen recordings through all three doors of an embedded stack."""
+"""The demonstration: `make demo` sends ten recordings through all three doors of an embedded stack."""
