@@ -12,7 +12,7 @@ MAX_MOOV_BYTES = 1 << 25
 _NESTED = frozenset({b"moov", b"trak", b"mdia", b"minf", b"stbl", b"udta", b"ilst", b"moof", b"traf", b"edts"})
 _PERSONAL = frozenset({b"uuid", b"loci", b"Xtra", b"chpl", b"keys", b"cprt", b"titl", b"auth", b"perf"})
 _LISTED = frozenset({b"covr", b"aART", b"desc", b"ldes", b"gnre", b"apID", b"cnID", b"trkn", b"rate"})
-_TECHNICAL = frozenset({b"\xa9too", b"\xa9enc", b"\xa9swr"})
+_TECHNICAL = frozenset({b"\xa9too", b"\xa9swr"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

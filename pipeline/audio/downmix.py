@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pipeline.audio.report import Level
 
 _LAYOUTS: dict[str, tuple[str, ...]] = {
+    "2.1": ("FL", "FR"),
     "3.0": ("FL", "FR", "FC"),
     "3.1": ("FL", "FR", "FC"),
     "4.0": ("FL", "FR", "FC", "BC"),

@@ -127,6 +127,21 @@ def cut_to(limit_bytes: int, kbps: float, source_rate_hz: int) -> Coding:
     return replace(coding, keep_s=seconds_that_fit(limit_bytes, kbps, coding.sample_rate_hz))
 
 
+def stop_bytes(limit_bytes: int, duration_s: float, rate_hz: int) -> int:
+    """Bytes of sound at which a memo of at most this length is nearly full, its index counted in."""
+    return max(
+        int(GOAL * limit_bytes - CONTAINER_BYTES - FRAME_BYTES * ceil(duration_s * rate_hz / 1024)), limit_bytes // 4
+    )
+
+
+def filled(coding: Coding, used_s: float, size_bytes: int, limit_bytes: int, duration_s: float) -> Coding:
+    """The coding that keeps as much as fits, after an encode that was stopped when used_s of the recording had come to
+    size_bytes: what follows costs the bitrate at most."""
+    per_second = FRAME_BYTES * coding.sample_rate_hz / 1024 + coding.bitrate_kbps * 125 * OVERSHOOT
+    keep_s = used_s + (GOAL * limit_bytes - size_bytes) / per_second
+    return replace(coding, keep_s=keep_s if keep_s < duration_s - 0.05 else None)
+
+
 def again(
     coding: Coding, size_bytes: int, limit_bytes: int, duration_s: float, *, source_rate_hz: int, most_kbps: float,
     least_kbps: float,

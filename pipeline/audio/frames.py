@@ -104,13 +104,23 @@ def adts_frame_bytes(data: bytes, at: int) -> int:
 
 
 def adts_run(data: bytes, at: int, wanted: int = 3) -> bool:
-    """Whether ADTS frames follow each other from `at`."""
+    """Whether ADTS frames follow each other from `at`: `wanted` of them, or fewer up to the end or a tag."""
     for seen in range(wanted):
         length = adts_frame_bytes(data, at)
         if not length:
-            return seen > 0 and at + 7 > len(data)
+            return seen > 0 and (at + 7 > len(data) or data.startswith((b"TAG", b"APETAG"), at))
         at += length
     return True
+
+
+def find_adts(data: bytes) -> int | None:
+    """Where the first run of ADTS frames begins, behind anything."""
+    at = data.find(b"\xff")
+    while at != -1:
+        if adts_run(data, at):
+            return at
+        at = data.find(b"\xff", at + 1)
+    return None
 
 
 def is_transport_stream(data: bytes) -> bool:

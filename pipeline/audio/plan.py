@@ -22,8 +22,8 @@ def accepted_type(facts: Probe) -> Accepted | None:
 
 
 def _is_plain(stream: AudioStream) -> bool:
-    """Whether AAC is of the one profile that every player knows."""
-    return stream.codec != "aac" or stream.profile == "LC"
+    """Whether AAC is of a profile that players know: LC, and HE-AAC, which the older ones play as its LC half."""
+    return stream.codec != "aac" or stream.profile in ("LC", "HE-AAC")
 
 
 def decide(facts: Probe, heard: Heard, settings: AudioSettings) -> Plan:
@@ -127,7 +127,8 @@ def transcode(
         coding, code = fit.cut_to(limit, least, rate), "split"
     elif coding is None:
         coding, code = fit.cut_to(limit, least, rate), "cut"
-    notes = [reason, *(["It is all digital silence."] if heard.silent else []), *_what_gives(code, coding, duration_s)]
+    silent = ["It is all digital silence."] if heard.silent and heard.whole else []
+    notes = [reason, *silent, *_what_gives(code, coding, duration_s)]
     return Plan(
         action=Action.TRANSCODE, code=code, reason=" ".join(notes), accepted_as=accepted.name if accepted else None,
         extension=M4A.extension, mime_type=M4A.mime_type, bitrate_kbps=coding.bitrate_kbps,
@@ -138,16 +139,20 @@ def transcode(
 def _too_long(duration_s: float, settings: AudioSettings) -> Plan:
     return _reject(
         "too-long",
-        f"{duration_s / 60:.0f} minutes do not fit into {settings.max_bytes:,} bytes at {settings.min_bitrate_kbps:g} "
-        "kb/s: shorten the recording, or let it be cut or split.",
+        f"{_minutes(duration_s)} do not fit into {settings.max_bytes:,} bytes at {settings.min_bitrate_kbps:g} kb/s: "
+        "shorten the recording, or let it be cut or split.",
     )
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.1f} minutes" if seconds >= 90 else f"{seconds:.1f} seconds"
 
 
 def _what_gives(code: str, coding: fit.Coding, duration_s: float) -> list[str]:
     if code == "fitted":
         return [f"To fit the limit, {coding.bitrate_kbps:.0f} kb/s are used."]
     if code == "cut":
-        return [f"{(coding.keep_s or 0) / 60:.1f} of {duration_s / 60:.1f} minutes fit; the cut is made at a pause."]
+        return [f"About {_minutes(coding.keep_s or 0)} of {_minutes(duration_s)} fit; the cut is made at a pause."]
     if code == "split":
         return ["It does not fit whole and is split at pauses."]
     return []

@@ -12,6 +12,8 @@ from pipeline.model import Probe
 
 _BROKEN = "Open it in the program that made it and export it again."
 HEADER_WALL_S = 30
+EVEN = "asetpts=N/SR/TB"
+"""Time by counting samples: streams that begin before zero (Opus) or have gaps would lose some in the edit list."""
 SOUND_SHOWN_S = 10.0
 """Seconds of sound that show that a long recording to be transcoded has any."""
 
@@ -92,14 +94,15 @@ def _refused(done: child.Finished) -> RecordingRejected:
     return RecordingRejected("broken", f"The recording is damaged: its beginning makes no sense. {_BROKEN}")
 
 
-def hear(facts: Probe, ffmpeg: str, limit_s: float | None, *, measure: bool = True) -> Heard:
+def hear(facts: Probe, ffmpeg: str, limit_s: float | None) -> Heard:
     """Decode the first audio stream, at most limit_s seconds of it, and measure its levels. Writes nothing."""
     stream = facts.audio[0]
-    keep = ["-t", f"{limit_s:.3f}"] if limit_s else []
-    filters = ["-af", downmix.measuring_filter(stream.channels)] if measure else []
+    # Seconds of sound, not of time stamps: with `-t` a recording that paused would seem to end at its gap.
+    keep = [EVEN, f"atrim=end={limit_s:.3f}"] if limit_s else []
     args = [
         *("-loglevel", "verbose", *child.input_args(facts.demuxer or "", facts.path)),
-        *("-map", "0:a:0", "-vn", "-sn", "-dn", *filters, *keep, "-f", "null", "-"),
+        *("-map", "0:a:0", "-vn", "-sn", "-dn"),
+        *("-af", ",".join([*keep, downmix.measuring_filter(stream.channels)]), "-f", "null", "-"),
     ]
     done = child.run(ffmpeg, args, child.Limits(wall_s=wall_s(facts, limit_s), file_bytes=1 << 26))
     found = report.counts(done.report)

@@ -42,8 +42,9 @@ _LAYOUTS_BY_CHANNELS = {
     7: "6.1 6.1(back) 6.1(front) 7.0 7.0(front)",
     8: "7.1 7.1(wide) 7.1(wide-side) octagonal cube 5.1.2 5.1.2(back)",
     10: "5.1.4 7.1.2",
-    12: "7.1.4",
-    16: "hexadecagonal",
+    12: "7.1.4 7.2.3 9.1.2",
+    14: "9.1.4",
+    16: "hexadecagonal 9.1.6",
     24: "22.2",
 }
 LAYOUT_CHANNELS = {name: count for count, names in _LAYOUTS_BY_CHANNELS.items() for name in names.split()}
@@ -55,7 +56,6 @@ TECHNICAL_TAGS = frozenset(
             "minor_version",
             "compatible_brands",
             "encoder",
-            "encoded_by",
             "creation_time",
             "handler_name",
         ),

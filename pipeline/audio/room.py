@@ -11,8 +11,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from pipeline.audio import child, prepare, probe
+from pipeline.audio.study import study
 from pipeline.errors import RecordingRejected
 from pipeline.model import Action, AudioSettings, Memo
+
+MAX_NAME_BYTES = 255
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,7 +78,7 @@ def inspect(path: str | Path, settings: AudioSettings | None = None) -> Inspecti
     audio = _settings(settings)
     file = probe.checked_path(path)
     try:
-        known = prepare.study(file, child.find_ffmpeg(audio.ffmpeg), audio, thorough=False)
+        known = study(file, child.find_ffmpeg(audio.ffmpeg), audio, thorough=False)
     except RecordingRejected as error:
         return Inspection(
             path=str(path), container=None, codec=None, duration_s=None, sample_rate_hz=None, channels=None,
@@ -136,7 +139,7 @@ def _prepare(
     file: Path, out_dir: Path, settings: AudioSettings, on_progress: Callable[[float], None] | None
 ) -> tuple[Memo, ...]:
     ffmpeg = child.find_ffmpeg(settings.ffmpeg)
-    known = prepare.study(file, ffmpeg, settings)
+    known = study(file, ffmpeg, settings)
     if known.plan.action is Action.REJECT:
         raise RecordingRejected(known.plan.code, known.plan.reason)
     place = _scratch(out_dir)
@@ -164,8 +167,9 @@ def _scratch(out_dir: Path) -> Path:
 def _publish(memo: Memo, out_dir: Path, stem: str, source: Path) -> Memo:
     """Give a finished memo its name, in one step; another file's name is never taken."""
     for number in range(1, 10_000):
-        name = f"{stem}.{memo.extension}" if number == 1 else f"{stem}-{number}.{memo.extension}"
-        target = out_dir.absolute() / name
+        target = out_dir.absolute() / _fitting(
+            stem, f".{memo.extension}" if number == 1 else f"-{number}.{memo.extension}"
+        )
         try:
             os.link(memo.path, target)
         except FileExistsError:
@@ -177,6 +181,12 @@ def _publish(memo: Memo, out_dir: Path, stem: str, source: Path) -> Memo:
             memo.path.rename(target)
         return replace(memo, path=target)
     raise RecordingRejected("too-many-names", f"{out_dir} holds too many memos of this name: name another folder.")
+
+
+def _fitting(stem: str, end: str) -> str:
+    """A file name of at most 255 bytes, the most that file systems take."""
+    room = MAX_NAME_BYTES - len(end.encode())
+    return os.fsdecode(os.fsencode(stem)[:room]) + end
 
 
 def _is_same(target: Path, memo: Memo, source: Path) -> bool:

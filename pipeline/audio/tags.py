@@ -17,11 +17,12 @@ from mutagen.apev2 import APENoHeaderError, APEv2
 from mutagen.id3 import ID3, ID3NoHeaderError
 
 from pipeline.audio.boxes import Layout
-from pipeline.audio.sniff import id3_end
+from pipeline.audio.frames import find_adts, find_mpeg
+from pipeline.audio.sniff import GARBAGE_BYTES, id3_end
 
 _UNREADABLE = (MutagenError, ValueError, IndexError, KeyError, struct.error, EOFError)
 """What mutagen raises for damaged tags; not all of it is its own."""
-_TECHNICAL_ID3 = frozenset({"TSSE", "TENC", "TLEN", "TFLT", "TMED"})
+_TECHNICAL_ID3 = frozenset({"TSSE", "TLEN", "TFLT", "TMED"})
 _TECHNICAL_APE = frozenset(
     {"encoder", "replaygain_track_gain", "replaygain_track_peak", "mp3gain_minmax", "mp3gain_undo"}
 )
@@ -70,7 +71,7 @@ def has_personal(path: Path, container: str, layout: Layout | None) -> bool:
         with path.open("rb") as file:
             return any(_chunk_is_personal(file, chunk, container) for chunk in chunks(file, container))
     if container in ("mp3", "aac"):
-        return _has_id3_or_ape(path)
+        return _has_id3_or_ape(path) or _has_more_than_sound(path, container)
     return False
 
 
@@ -117,20 +118,40 @@ def strip(path: Path, container: str, to: Path) -> bool:
         _copy_chunks(path, container, to)
         return True
     if container in ("mp3", "aac"):
-        _copy_between_tags(path, to)
+        with path.open("rb") as source, to.open("wb") as sink:
+            start, end = _sound(source, container)
+            _copy_range(source, sink, start, end - start)
         return True
     return False
 
 
-def _copy_between_tags(path: Path, to: Path) -> None:
-    """Leave out ID3v2 in front, and APEv2, Lyrics3 and ID3v1 behind, however often they come."""
-    with path.open("rb") as source, to.open("wb") as sink:
-        start, end = 0, source.seek(0, os.SEEK_END)
-        while step := id3_end(_at(source, start, 10)):
-            start += step
-        while step := _tag_behind(source, start, end):
-            end -= step
-        _copy_range(source, sink, start, end - start)
+def _has_more_than_sound(path: Path, container: str) -> bool:
+    """Whether anything but a technical ID3v2 tag in front stands around the frames: tags that mutagen does not look for
+    there, or bytes by which a receiver would not know the format."""
+    with path.open("rb") as source:
+        start, end = _sound(source, container)
+        return (start, end) != (id3_end(_at(source, 0, 10)), source.seek(0, os.SEEK_END))
+
+
+def _sound(file: BinaryIO, container: str) -> tuple[int, int]:
+    """Where the frames begin and end: without ID3v2 and APEv2 in front, APEv2, Lyrics3, ID3v2 and ID3v1 behind, however
+    often they come, and without foreign bytes before the first frame."""
+    start, end = 0, file.seek(0, os.SEEK_END)
+    while step := _tag_ahead(_at(file, start, 32)):
+        start += step
+    while step := _tag_behind(file, start, end):
+        end -= step
+    head = _at(file, start, min(GARBAGE_BYTES, max(end - start, 0)))
+    first = find_adts(head) if container == "aac" else find_mpeg(head)
+    return start + (first or 0), end
+
+
+def _tag_ahead(head: bytes) -> int:
+    """The size of the tag that these bytes begin; 0 where none does. An APEv2 header counts neither itself nor flags
+    (wiki.hydrogenaudio.org)."""
+    if head[:8] == b"APETAGEX" and len(head) == 32:
+        return 32 + int.from_bytes(head[12:16], "little")
+    return id3_end(head)
 
 
 def _at(file: BinaryIO, start: int, size: int) -> bytes:
@@ -150,7 +171,19 @@ def _tag_behind(file: BinaryIO, start: int, end: int) -> int:
     elif end - start >= 15 and _at(file, end - 9, 9) == b"LYRICS200":
         digits = _at(file, end - 15, 6)
         size = int(digits) + 15 if digits.isdigit() else 0
+    else:
+        size = _id3_behind(_at(file, max(start, end - GARBAGE_BYTES), min(GARBAGE_BYTES, end - start)))
     return size if size <= end - start else 0
+
+
+def _id3_behind(tail: bytes) -> int:
+    """The size of an ID3v2 tag that ends where these bytes do, with its footer or without one."""
+    at = tail.rfind(b"ID3")
+    while at != -1:
+        if at + id3_end(tail[at : at + 10]) == len(tail):
+            return len(tail) - at
+        at = tail.rfind(b"ID3", 0, at)
+    return 0
 
 
 def _copy_chunks(path: Path, container: str, to: Path) -> None:

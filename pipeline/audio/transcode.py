@@ -9,11 +9,10 @@ from pipeline.audio.downmix import Downmix
 from pipeline.audio.fit import Coding, is_fast
 from pipeline.audio.formats import SEEKABLE
 from pipeline.audio.pause import Cut
+from pipeline.audio.probe import EVEN
 from pipeline.model import Probe
 
 _CLEAN = ("-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact", "-flags", "+bitexact")
-_EVEN = "asetpts=N/SR/TB"
-"""Time by counting samples: streams that begin before zero (Opus) or have gaps would lose some in the edit list."""
 _LONG_ENOUGH = "apad=whole_dur=0.1"
 """A few samples make no AAC frame; a click of 4 samples becomes a tenth of a second."""
 _ONE_STREAM = ("-map", "0:a:0", "-vn", "-sn", "-dn")
@@ -26,24 +25,33 @@ def _start_args(facts: Probe, from_s: float) -> tuple[list[str], list[str]]:
         return source, []
     if facts.container in SEEKABLE:
         return ["-ss", f"{from_s:.6f}", *source], []
-    return source, [_EVEN, f"atrim=start={from_s:.6f}"]
+    return source, [EVEN, f"atrim=start={from_s:.6f}"]
 
 
 def encode_args(
-    facts: Probe, mix: Downmix, coding: Coding, to: Path, *, cut: Cut | None = None, from_s: float = 0.0
+    facts: Probe,
+    mix: Downmix,
+    coding: Coding,
+    to: Path,
+    *,
+    cut: Cut | None = None,
+    from_s: float = 0.0,
+    stop_bytes: int | None = None,
 ) -> list[str]:
-    """Encode the recording from from_s to the cut (or its end) as a mono M4A. cut.at_s counts from from_s."""
+    """Encode the recording from from_s to the cut (or its end) as a mono M4A. cut.at_s counts from from_s. stop_bytes:
+    of sound; ffmpeg ends the file in good order there (the index that M4A has beside it comes on top)."""
     source, start = _start_args(facts, from_s)
     ends = [_LONG_ENOUGH] if cut is None else []
     if cut:
         fade_at = max(cut.at_s - cut.fade_s, 0)
         ends = [f"atrim=end={cut.at_s:.6f}", f"afade=t=out:st={fade_at:.6f}:d={cut.fade_s:g}:curve=hsin"]
-    filters = ",".join([*start, _EVEN, mix.filters, *ends])
+    filters = ",".join([*start, EVEN, mix.filters, *ends])
     coder = ["-aac_coder", "fast"] if is_fast(coding) else []
     edge = ["-cutoff", str(coding.cutoff_hz)] if coding.cutoff_hz else []
     return [
         *("-loglevel", "verbose", *source, *_ONE_STREAM, "-af", filters, "-ar", str(coding.sample_rate_hz)),
         *("-c:a", "aac", "-profile:a", "aac_low", "-b:a", str(round(coding.bitrate_kbps * 1000)), *coder, *edge),
+        *(["-fs", str(stop_bytes)] if stop_bytes else []),
         *(*_CLEAN, "-movflags", "+faststart", "-f", "ipod", "-y", f"file:{to}"),
     ]
 
@@ -59,7 +67,7 @@ def copy_args(facts: Probe, to: Path) -> list[str]:
 def window_args(facts: Probe, mix: Downmix, from_s: float, length_s: float, to: Path) -> list[str]:
     """Write a short window of the sound as a WAV of 16 kHz."""
     source, start = _start_args(facts, from_s)
-    filters = ",".join([*start, _EVEN, mix.filters])
+    filters = ",".join([*start, EVEN, mix.filters])
     return [
         *("-loglevel", "error", *source, *_ONE_STREAM, "-af", filters, "-t", f"{length_s:.6f}", "-ar", "16000"),
         *("-c:a", "pcm_s16le", "-map_metadata", "-1", "-fflags", "+bitexact", "-f", "wav", "-y", f"file:{to}"),
@@ -67,8 +75,10 @@ def window_args(facts: Probe, mix: Downmix, from_s: float, length_s: float, to: 
 
 
 def hash_args(demuxer: str, path: Path) -> list[str]:
-    """Hash the packets of the first audio stream, and nothing else, to the standard output."""
+    """Hash the packets of the first audio stream, and nothing else, to the standard output. AAC in a transport stream
+    has an ADTS header before each packet, which is the container's and no part of the frame."""
+    bare = ["-bsf:a", "aac_adtstoasc"] if demuxer == "mpegts" else []
     return [
-        *("-loglevel", "error", *child.input_args(demuxer, path), "-map", "0:a:0", "-c", "copy"),
+        *("-loglevel", "error", *child.input_args(demuxer, path), "-map", "0:a:0", "-c", "copy", *bare),
         *("-f", "streamhash", "-hash", "sha256", "-"),
     ]
