@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import tempfile
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
@@ -24,6 +27,8 @@ from workers.tasks import register_tasks
 Kind = Literal["audio", "send"]
 Connect = Callable[[Settings, str], Parts]
 SEND_THREADS = 8
+OLD_S = 86_400
+"""Longer than any attempt: older working folders belong to nobody."""
 NEEDS: Mapping[Kind, tuple[str, ...]] = {"audio": ("bucket", "cdn_url"), "send": ("bucket", "linq_api_key")}
 """Settings without which a worker could only fail job after job."""
 
@@ -56,6 +61,7 @@ def run_worker(kind: Kind, settings: Settings, connect: Connect = wiring.connect
         settings.need(field)
     if kind == "audio":
         version(find_ffmpeg(settings.ffmpeg))
+        _keep_temporary_files_in(settings.home / "work")
     wiring.open_ledger(settings).close()
     if kind == "audio":
         # The pool's children must not die of a TERM to the whole group: then running jobs are finished or requeued.
@@ -65,6 +71,16 @@ def run_worker(kind: Kind, settings: Settings, connect: Connect = wiring.connect
     register_tasks(app, PartsOfProcess(connect, settings, f"worker-{kind}"), Hints(app))
     _tell_when_ready(settings.home / "run" / f"{kind}.ready")
     app.worker_main(_arguments(kind))
+
+
+def _keep_temporary_files_in(work: Path) -> None:
+    """Let what a killed worker leaves lie where the next one finds and removes it."""
+    folder = work / "tmp"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for left in (*work.iterdir(), *folder.iterdir()):
+        if left != folder and time.time() - left.stat().st_mtime > OLD_S:
+            shutil.rmtree(left, ignore_errors=True)
+    tempfile.tempdir = str(folder)
 
 
 def _arguments(kind: Kind) -> list[str]:

@@ -169,8 +169,10 @@ class Encoder:
     def _proven(self, made: _Made, source_s: float | None = None) -> Memo:
         proof = prove.encoded(made.path, self.ffmpeg, samples=made.samples, sample_rate_hz=made.coding.sample_rate_hz)
         memo = self.known.memo(made.path, proof, trimmed=not made.whole and source_s is None)
-        if self.known.plan.code == "cut" and made.whole:
-            memo = replace(memo, reason=f"{memo.reason} In the end all of it did.")
+        if self.known.plan.code == "cut":
+            planned = plan.cut_note(self.known.plan.keep_s or 0, self.known.duration_s)
+            kept = "All of it fits." if made.whole else plan.cut_note(made.used_s, self.known.duration_s)
+            memo = replace(memo, reason=memo.reason.replace(planned, kept))
         return replace(memo, source_duration_s=source_s) if source_s is not None else memo
 
     def _parts(self) -> tuple[Memo, ...]:

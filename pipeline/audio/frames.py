@@ -57,15 +57,20 @@ def find_mpeg(data: bytes) -> int | None:
 
 def _four_alike(data: bytes, at: int) -> bool:
     """Four frames of one kind, or two and more that reach the end of a short file."""
-    kind = data[at + 1 : at + 2], data[at + 2 : at + 3] and data[at + 2] & 0x0C
+    kind = _kind(data, at)
     for seen in range(4):
         if seen >= 2 and at + 4 > len(data):
             return True
         length = mpeg_frame_bytes(data, at)
-        if not length or (data[at + 1 : at + 2], data[at + 2] & 0x0C) != kind:
+        if not length or _kind(data, at) != kind:
             return False
         at += length
     return True
+
+
+def _kind(data: bytes, at: int) -> tuple[int, int] | None:
+    """Version, layer and sample rate; whether a checksum follows may differ, as in a first frame that is an index."""
+    return (data[at + 1] & 0xFE, data[at + 2] & 0x0C) if at + 2 < len(data) else None
 
 
 def ac3_kind(data: bytes) -> str | None:

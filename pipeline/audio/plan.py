@@ -144,6 +144,11 @@ def _too_long(duration_s: float, settings: AudioSettings) -> Plan:
     )
 
 
+def cut_note(keep_s: float, duration_s: float) -> str:
+    """What is said about a cut: as planned, and again once it was made."""
+    return f"About {_minutes(keep_s)} of {_minutes(duration_s)} fit; the cut is made at a pause."
+
+
 def _minutes(seconds: float) -> str:
     return f"{seconds / 60:.1f} minutes" if seconds >= 90 else f"{seconds:.1f} seconds"
 
@@ -152,7 +157,7 @@ def _what_gives(code: str, coding: fit.Coding, duration_s: float) -> list[str]:
     if code == "fitted":
         return [f"To fit the limit, {coding.bitrate_kbps:.0f} kb/s are used."]
     if code == "cut":
-        return [f"About {_minutes(coding.keep_s or 0)} of {_minutes(duration_s)} fit; the cut is made at a pause."]
+        return [cut_note(coding.keep_s or 0, duration_s)]
     if code == "split":
         return ["It does not fit whole and is split at pauses."]
     return []

@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.embedded import ROOT, Ran, memoline
 from tests.support.recordings import make_ogg, make_wav
+from tests.support.waiting import eventually
 from workers.cli.guard import run as run_in_process
 
 CHAT = "5e0d0000-0000-4000-8000-000000000001"
@@ -264,3 +265,19 @@ def test_up_without_its_packages_says_what_to_install(run_here: Run, monkeypatch
     assert (ran.status, ran.row["error"]["code"]) == (2, "missing-package")
     assert "memoline[local]" in ran.row["error"]["message"]
     assert not (Path.cwd() / ".memoline").exists()
+
+
+def test_a_command_that_is_told_to_stop_leaves_nothing(tmp_path: Path) -> None:
+    """SIGTERM amid an encode: no scratch folder, no half memo."""
+    long = make_wav(tmp_path / "long.wav", duration_s=1_200)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "workers", "convert", str(long), "-o", "out"],
+        env=dict(os.environ) | {"PYTHONPATH": str(ROOT), "MEMOLINE_HOME": str(tmp_path / "home")},
+        cwd=tmp_path,
+        stderr=subprocess.DEVNULL,
+    )
+    out = tmp_path / "out"
+    eventually(lambda: out.is_dir() and list(out.rglob("*.m4a")), "the encode has begun")
+    process.terminate()
+    assert process.wait(20) == 143
+    assert list(out.iterdir()) == []

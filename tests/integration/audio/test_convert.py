@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -199,3 +200,90 @@ def test_rejects_are_answers_of_inspect(make: Make, tmp_path: Path) -> None:
     found = [inspect(path, SETTINGS).code for path in (tmp_path / "empty.wav", tmp_path / "text.m4a", film)]
     assert found == ["empty-file", "not-media", "no-audio-stream"]
     assert inspect(tmp_path / "header.wav", SETTINGS).action == "reject"
+
+
+def test_aac_out_of_a_transport_stream_keeps_its_frames(make: Make, tmp_path: Path) -> None:
+    """The ADTS header before each packet is the container's: without it the frames are the same."""
+    memo = convert(make("a.ts", "-c:a", "aac", "-f", "mpegts"), tmp_path / "out", AudioSettings())
+    assert (memo.action, Path(memo.path or "").suffix) == ("remux", ".m4a")
+
+
+def test_a_recording_that_paused_is_not_taken_for_a_short_one(make: Make, tmp_path: Path, ffmpeg: str) -> None:
+    """Time stamps jump over the pause; the sound behind it counts, in inspect too."""
+    gap = ("-af", "asetpts='PTS+gt(T,3)*20/TB'", "-c:a", "libopus", "-f", "matroska")
+    made = make("gap.mka", *gap, source="sine=440:d=30:r=48000")
+    assert inspect(made, AudioSettings()).duration_s == pytest.approx(50, abs=0.5)
+    assert convert(made, tmp_path / "out", AudioSettings()).duration_s == pytest.approx(30, abs=0.5)
+
+
+def test_links_of_an_ogg_file_are_all_counted(make: Make, tmp_path: Path) -> None:
+    """Two recordings one after the other in one file, as some recorders write them after a pause."""
+    one = make("one.ogg", "-c:a", "libopus", source="sine=440:d=20:r=48000")
+    two = make("two.ogg", "-c:a", "libopus", source="sine=550:d=20:r=48000")
+    chained = tmp_path / "chained.ogg"
+    chained.write_bytes(one.read_bytes() + two.read_bytes())
+    assert inspect(chained, AudioSettings()).duration_s == pytest.approx(40, abs=0.5)
+    memo = convert(chained, tmp_path / "out", AudioSettings(max_bytes=200_000))
+    assert memo.duration_s == pytest.approx(40, abs=0.5)
+
+
+def ape_tag(*, header: bool) -> bytes:
+    """An APEv2 tag with one item; header: with one, as in front of a file, else with its footer alone."""
+    item = (5).to_bytes(4, "little") + bytes(4) + b"Artist\x00Alice"
+    size = len(item) + 32
+    fields = (2000).to_bytes(4, "little") + size.to_bytes(4, "little") + (1).to_bytes(4, "little")
+    footer = b"APETAGEX" + fields + (0x80000000 if header else 0).to_bytes(4, "little") + bytes(8)
+    head = b"APETAGEX" + fields + (0xA0000000).to_bytes(4, "little") + bytes(8)
+    return (head if header else b"") + item + footer
+
+
+def id3_tag() -> bytes:
+    """An ID3v2.4 tag with an artist."""
+    frame = b"TPE1" + (6).to_bytes(4, "big") + bytes(2) + b"\x03Alice"
+    return b"ID3\x04\x00\x00" + bytes([0, 0, 0, len(frame)]) + frame
+
+
+@pytest.mark.parametrize("front", [b"", ape_tag(header=True), id3_tag() + ape_tag(header=True), bytes(200)])
+@pytest.mark.parametrize("end", [b"", ape_tag(header=False), id3_tag(), b"TAG" + b"Alice".ljust(125, b"\0")])
+def test_an_mp3_loses_whatever_stands_around_its_frames(
+    make: Make, tmp_path: Path, ffmpeg: str, front: bytes, end: bytes
+) -> None:
+    """Tags at either end, also where they are unusual, and bytes by which no receiver would know an MP3."""
+    plain = make("plain.mp3", "-c:a", "libmp3lame", "-write_xing", "0", "-id3v2_version", "0").read_bytes()
+    odd = tmp_path / "odd.mp3"
+    odd.write_bytes(front + plain + end)
+    memo = convert(odd, tmp_path / "out", AudioSettings())
+    assert Path(memo.path or "").read_bytes() == plain
+    assert memo.action == ("remux" if front or end else "pass-through")
+
+
+def test_a_header_that_says_too_little_changes_the_plan(make: Make, tmp_path: Path) -> None:
+    """An MP3 of changing bitrate without an index is longer than its first frame says: the overflow rule holds all the
+    same."""
+    loud = make("loud.mp3", "-c:a", "libmp3lame", "-b:a", "320k", "-write_xing", "0", source="sine=440:d=3:r=24000")
+    quiet = make("quiet.mp3", "-c:a", "libmp3lame", "-b:a", "8k", "-write_xing", "0", source="anoisesrc=d=120:r=24000")
+    lie = tmp_path / "lie.mp3"
+    lie.write_bytes(loud.read_bytes() + quiet.read_bytes())
+    small = AudioSettings(max_bytes=100_000, bitrate_kbps=24, min_bitrate_kbps=24)
+    memo = convert(lie, tmp_path / "cut", small)
+    assert memo.trimmed and 90_000 < memo.size_bytes < 100_000
+    with pytest.raises(RecordingRejected) as caught:
+        convert(lie, tmp_path / "refused", replace(small, overflow="reject"))
+    assert caught.value.code == "too-long"
+
+
+def test_a_cut_grows_until_the_limit_is_used(make: Make, tmp_path: Path) -> None:
+    """Silence costs nearly nothing, so more fits than was planned: found by encoding on, in three encodes at most."""
+    talk = "aevalsrc='0.4*random(0)*gt(mod(t,4),0.5)*not(between(t,30,300))':d=700:s=16000"
+    long = make("quiet.flac", "-c:a", "flac", source=talk)
+    memo = convert(long, tmp_path / "out", AudioSettings(max_bytes=600_000, min_bitrate_kbps=24, bitrate_kbps=24))
+    assert memo.trimmed
+    assert 0.95 * 600_000 <= memo.size_bytes < 600_000
+    assert f"About {memo.duration_s / 60:.1f} minutes of 11.7 minutes fit" in memo.reason
+
+
+def test_a_long_name_is_shortened(make: Make, tmp_path: Path) -> None:
+    """`convert` names its memo like the recording, in as many bytes as file systems take."""
+    long = make("a.ogg", "-c:a", "libopus").rename(tmp_path / ("ü" * 125 + ".ogg"))
+    memo = convert(long, tmp_path / "out", AudioSettings())
+    assert Path(memo.path or "").name.startswith("ü" * 120)
