@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from infra.local.demo.arrivals import Arrival, table, wait_for_all
@@ -105,16 +106,17 @@ def _enqueue(path: Path, chat_id: str) -> str:
 
 
 def _report(arrivals: Sequence[Arrival], root: Path) -> int:
+    say_plainly = partial(print, flush=True)
     table(arrivals)
     for arrival in arrivals:
-        print(arrival.line(), flush=True)
+        say_plainly(arrival.line())
     twice = [arrival for arrival in arrivals if arrival.name == TWICE]
-    print(f"{TWICE} was sent twice with one key: {len(twice)} job, {sum(a.delivered for a in twice)} memo")
+    say_plainly(f"{TWICE} was sent twice with one key: {len(twice)} job, {sum(a.delivered for a in twice)} memo")
     expected = len(SAMPLES)
     delivered = sum(arrival.delivered for arrival in arrivals)
     rejected = [arrival for arrival in arrivals if arrival.state == "REJECTED"]
     good = delivered == expected and [a.name for a in rejected] == [NOT_AUDIO] and len(twice) == 1
-    print(
+    say_plainly(
         f"\n{delivered} of {expected} memos delivered, {len(rejected)} recording rejected."
         f"\nWhere to look next:"
         f"\n  MEMOLINE_HOME={root / 'stack'} .venv/bin/memoline jobs     (and: show JOB)"
