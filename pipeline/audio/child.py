@@ -18,11 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.audio.formats import DECODERS
-from pipeline.errors import Misuse
+from pipeline.errors import Misuse, ToolFailed
 
 REPORT_BYTES = 1 << 19
 MEMORY_BYTES = 2 << 30
 TICK_S = 0.25
+_HEEDED = "Exiting normally, received signal"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,7 +72,8 @@ def run(
 ) -> Finished:
     """Run ffmpeg to its end. on_progress gets the seconds of output so far. Paths in args must be absolute.
 
-    Raises Misuse `no-ffmpeg` where it cannot be started.
+    Raises Misuse `no-ffmpeg` where it cannot be started, ToolFailed where somebody else ended it: what it had read or
+    written until then says nothing about the recording.
     """
     with tempfile.TemporaryDirectory(prefix="memoline-ffmpeg-") as place:
         cwd, report = Path(place, "cwd"), Path(place, "report")
@@ -82,7 +84,16 @@ def run(
         returncode, out_of_time = _supervise(
             (*_wrappers(limits), *argv), cwd, report, limits.wall_s, _ticker(progress, on_progress)
         )
-        return Finished(argv=argv, returncode=returncode, report=_read(report), out_of_time=out_of_time)
+        done = Finished(argv=argv, returncode=returncode, report=_read(report), out_of_time=out_of_time)
+    if not out_of_time and _was_ended(done):
+        raise ToolFailed(argv, returncode, "it was ended by somebody else.")
+    return done
+
+
+def _was_ended(done: Finished) -> bool:
+    """By SIGKILL (the kernel short of memory, say), or by a signal that ffmpeg heeds as if it were at its end, such as
+    service managers send to all processes that they stop."""
+    return done.returncode == -signal.SIGKILL or (done.returncode == 255 and _HEEDED in done.report)
 
 
 def _nameless(args: Sequence[str], place: Path) -> list[str]:

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 from pipeline.audio import convert, inspect
 from pipeline.audio.child import Limits, run
 from pipeline.audio.probe import version
-from pipeline.errors import RecordingRejected
+from pipeline.errors import RecordingRejected, ToolFailed
 from pipeline.model import AudioSettings
 from tests.integration.audio.conftest import Make
 
@@ -136,3 +137,35 @@ def test_tags_are_never_read_as_part_of_a_report(make: Make, tmp_path: Path) -> 
     assert (told.duration_s, told.channels, told.codec) == (3.0, 1, "flac")
     made = convert(make("b.flac", "-metadata", f"title={lies}"), tmp_path / "out")
     assert made.duration_s == pytest.approx(3, abs=0.001)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_an_ffmpeg_that_somebody_ends_is_no_verdict(make: Make, tmp_path: Path, number: signal.Signals) -> None:
+    """Neither a rejected recording nor half a memo: the attempt failed. SIGTERM ends ffmpeg as its own end would."""
+    long = make("long.flac", source="sine=440:d=1200:r=48000")
+    ended = threading.Event()
+
+    def end_it() -> None:
+        while not ended.wait(0.02):
+            for entry in Path("/proc").iterdir():
+                if entry.name.isdigit() and _is_child_that_encodes(entry, tmp_path):
+                    os.kill(int(entry.name), number)
+                    return
+
+    thread = threading.Thread(target=end_it)
+    thread.start()
+    try:
+        with pytest.raises(ToolFailed):
+            convert(long, tmp_path / "out", AudioSettings())
+    finally:
+        ended.set()
+        thread.join()
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def _is_child_that_encodes(entry: Path, folder: Path) -> bool:
+    try:
+        command = (entry / "cmdline").read_bytes()
+    except OSError:
+        return False
+    return b"ffmpeg" in command and str(folder / "out").encode() in command and b"setpriv" not in command
