@@ -5,6 +5,8 @@ Sources: ISO/IEC 11172-3 and 13818-3 (MPEG audio), 13818-7 (ADTS), 13818-1 (tran
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 _RATES = ((11025, 12000, 8000), (0, 0, 0), (22050, 24000, 16000), (44100, 48000, 32000))
 _V1 = {
     3: (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
@@ -47,9 +49,14 @@ def mpeg_run(data: bytes, at: int, wanted: int = 3) -> bool:
 
 def find_mpeg(data: bytes) -> int | None:
     """Where four MPEG frames of one kind in a row begin, behind anything."""
+    return _first(data, _four_alike)
+
+
+def _first(data: bytes, is_run: Callable[[bytes, int], bool]) -> int | None:
+    """The first place with a sync byte where a run of frames begins."""
     at = data.find(b"\xff")
     while at != -1:
-        if _four_alike(data, at):
+        if is_run(data, at):
             return at
         at = data.find(b"\xff", at + 1)
     return None
@@ -120,12 +127,7 @@ def adts_run(data: bytes, at: int, wanted: int = 3) -> bool:
 
 def find_adts(data: bytes) -> int | None:
     """Where the first run of ADTS frames begins, behind anything."""
-    at = data.find(b"\xff")
-    while at != -1:
-        if adts_run(data, at):
-            return at
-        at = data.find(b"\xff", at + 1)
-    return None
+    return _first(data, adts_run)
 
 
 def is_transport_stream(data: bytes) -> bool:
