@@ -21,8 +21,8 @@ def pid_of(embedded: Embedded, part: str) -> int:
 
 @pytest.mark.parametrize("part", ["broker", "s3", "cdn", "linq", "audio", "send", "sweep"])
 def test_a_killed_part_costs_time_and_nothing_else(embedded: Embedded, tmp_path: Path, part: str) -> None:
-    """kill -9 right after one job was handed in and right before another: both arrive, each once. Only where the kill hits
-    between the commit of SENDING and the POST's answer may a person have to look."""
+    """kill -9 right after one job was handed in and right before another: both arrive, each once. Only where the kill
+    hits between the commit of SENDING and the POST's answer may a person have to look."""
     chat_id = str(uuid.uuid4())
     first = embedded.run("send", str(make_ogg(tmp_path / "a.ogg")), "--chat", chat_id)
     os.kill(pid_of(embedded, part), signal.SIGKILL)
