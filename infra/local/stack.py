@@ -52,7 +52,7 @@ def up(
 
     explicit: what environment and `.env` say (`pipeline.settings.explicit_values`); on_progress: told one line for each
     part that became ready; only: start just these parts; ministack_venv: another place of the embedded S3's
-    environment. On failure, and by Ctrl-C, everything that was started is ended.
+    environment. On failure, and when it is told to stop, everything that was started is ended.
     Raises PartUnreachable (`port-in-use`, `disk-full`, `home-unusable`, `part-failed`, or an outside part's own code),
     Misuse (`bad-setting`, `missing-package`)."""
     home = home.expanduser().absolute()
@@ -72,7 +72,7 @@ def up(
         started = _launch(home, order)
     try:
         parts = _wait_healthy(home, say)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         if started:
             down(home)
         raise
