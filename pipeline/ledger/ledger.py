@@ -200,11 +200,6 @@ class SqlLedger:
             latest = connection.execute(select(func.max(pauses.c.until_at)).where(pauses.c.scope.in_(scopes))).scalar()
         return float(latest or 0.0)
 
-    def unpause(self, scope: str) -> None:
-        """End a pause at once."""
-        with self.database.write() as connection:
-            connection.execute(pauses.delete().where(pauses.c.scope == scope))
-
     def install_secret(self) -> bytes:
         """The 32 bytes from which ids and names are made: made once, the same for every process ever after."""
         if (known := self._value(_SECRET)) is None:
