@@ -12,6 +12,9 @@ MAX_MOOV_BYTES = 1 << 25
 _NESTED = frozenset({b"moov", b"trak", b"mdia", b"minf", b"stbl", b"udta", b"ilst", b"moof", b"traf", b"edts"})
 _PERSONAL = frozenset({b"uuid", b"loci", b"Xtra", b"chpl", b"keys", b"cprt", b"titl", b"auth", b"perf"})
 _LISTED = frozenset({b"covr", b"aART", b"desc", b"ldes", b"gnre", b"apID", b"cnID", b"trkn", b"rate"})
+_PADDING = frozenset({b"free", b"skip", b"wide"})
+_STRUCTURE = frozenset({b"ftyp", b"moov", b"mdat", b"moof", b"mfra", b"sidx", b"styp", b"pdin", b"pnot"})
+MAX_PADDING_BYTES = 1 << 22
 _TECHNICAL = frozenset({b"\xa9too", b"\xa9swr"})
 
 
@@ -71,9 +74,11 @@ def read(path: Path) -> Layout:
     kinds: list[bytes] = []
     brand = b""
     inner: list[tuple[bytes, bytes]] = []
+    foreign = False
     with path.open("rb") as file:
         for kind, start, size in _top(file):
             kinds.append(kind)
+            foreign = foreign or _is_foreign(file, kind, start, size)
             if kind in (b"ftyp", b"moov", b"moof") and size <= MAX_MOOV_BYTES and len(inner) < 200_000:
                 file.seek(start)
                 payload = file.read(size)
@@ -87,8 +92,16 @@ def read(path: Path) -> Layout:
         container=_container(brand, b"moof" in kinds),
         moov_first=kinds.index(b"moov") < kinds.index(b"mdat") if {b"moov", b"mdat"} <= set(kinds) else None,
         encrypted=any(_is_protected(kind, payload) for kind, payload in inner),
-        personal=b"uuid" in kinds or _tells_of_people(inner),
+        personal=foreign or _tells_of_people(inner),
     )
+
+
+def _is_foreign(file: BinaryIO, kind: bytes, start: int, size: int) -> bool:
+    """Whether a top-level box holds what no player needs: an unknown box, or padding that is more than zeros."""
+    if kind not in _PADDING:
+        return kind not in _STRUCTURE
+    file.seek(start)
+    return size > MAX_PADDING_BYTES or bool(file.read(size).strip(b"\0"))
 
 
 def _container(brand: bytes, fragmented: bool) -> str:

@@ -62,15 +62,21 @@ def _damage(facts: Probe, heard: Heard) -> str | None:
 def _pass_through(facts: Probe, heard: Heard, accepted: Accepted) -> Plan:
     notes = [f"It is {accepted.name.upper()} and under the limit"]
     stripped = facts.has_tags or (accepted is M4A and facts.has_other_streams)
+    late_index = accepted is M4A and facts.moov_first is False
     if stripped:
         notes.append("its tags are taken out, its frames stay as they are")
+    if late_index:
+        notes.append("its index is moved to the front, so that it plays while it is fetched")
     if heard.silent:
         notes.append("it is all digital silence")
     return Plan(
-        action=Action.REMUX if stripped else Action.PASS_THROUGH, code="stripped" if stripped else "accepted",
-        reason="; ".join(notes) + ".", accepted_as=accepted.name, extension=accepted.extension,
+        action=Action.REMUX if stripped or late_index else Action.PASS_THROUGH,
+        code="stripped" if stripped else "index-first" if late_index else "accepted",
+        reason="; ".join(notes) + ".",
+        accepted_as=accepted.name,
+        extension=accepted.extension,
         mime_type=accepted.mime_type,
-    )  # fmt: skip
+    )
 
 
 def copyable(facts: Probe) -> bool:

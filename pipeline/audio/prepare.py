@@ -58,8 +58,7 @@ def _is_still(container: str, path: Path) -> bool:
 def _pass(known: Study, place: Path, ffmpeg: str) -> Memo | None:
     """The recording as it is, without its tags; None where that is no recognisable file any more."""
     facts, to = known.facts, place / f"memo.{known.plan.extension}"
-    pictures = facts.container == "m4a" and facts.has_other_streams
-    if not facts.has_tags and not pictures:
+    if known.plan.action is Action.PASS_THROUGH:
         shutil.copyfile(facts.path, to)
         return known.memo(to, prove.as_is(to, known.duration_s))
     if not tags.strip(facts.path, facts.container or "", to):

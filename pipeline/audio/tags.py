@@ -33,7 +33,9 @@ KEPT_CHUNKS = {
 }
 """What a player needs. Everything else is left out when something personal is taken out."""
 
-_HARMLESS = frozenset({b"JUNK", b"junk", b"PAD ", b"FLLR", b"fllr", b"free", b"cue ", b"smpl", b"inst", b"dn64"})
+_HARMLESS = frozenset({b"cue ", b"smpl", b"inst", b"dn64"})
+_PADDING = frozenset({b"JUNK", b"junk", b"PAD ", b"FLLR", b"fllr", b"free"})
+_MAX_PADDING_BYTES = 1 << 22
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,6 +80,9 @@ def has_personal(path: Path, container: str, layout: Layout | None) -> bool:
 def _chunk_is_personal(file: BinaryIO, chunk: Chunk, container: str) -> bool:
     if chunk.name in KEPT_CHUNKS[container] or chunk.name in _HARMLESS:
         return False
+    if chunk.name in _PADDING:
+        file.seek(chunk.body)
+        return chunk.size > _MAX_PADDING_BYTES or bool(file.read(chunk.size).strip(b"\0"))
     if chunk.name == b"LIST" and chunk.size <= 4096:
         file.seek(chunk.body)
         return not _only_names_software(file.read(chunk.size))

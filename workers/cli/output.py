@@ -18,8 +18,7 @@ class Output:
 
     def row(self, fields: Mapping[str, object], text: str) -> None:
         """One result."""
-        line = json.dumps(fields, separators=(",", ":"), ensure_ascii=False, default=str) if self.as_json else text
-        print(line if self.as_json else "\n".join(shown(part) for part in line.split("\n")), flush=True)
+        print(_compact(fields) if self.as_json else "\n".join(map(shown, text.split("\n"))), flush=True)
 
     def table(self, rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> None:
         """Many results; on a terminal a table, in a file one line each with tabs, so that nothing wraps."""
@@ -44,6 +43,14 @@ class Output:
         path = str(more.get("path", ""))
         which = "" if path in error.message else f"{path}: "
         print(shown(f"memoline: {which}{error.message} [{error.code}]"), file=sys.stderr, flush=True)
+
+
+def _compact(fields: Mapping[str, object]) -> str:
+    """JSON in one line; in ASCII where a file's name is no UTF-8, so that its bytes survive as escapes."""
+    line = json.dumps(fields, separators=(",", ":"), ensure_ascii=False, default=str)
+    if line.isascii() or line.encode("utf-8", "replace").decode() == line:
+        return line
+    return json.dumps(fields, separators=(",", ":"), default=str)
 
 
 def shown(text: str) -> str:

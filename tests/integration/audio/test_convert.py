@@ -32,7 +32,8 @@ KINDS = {
     "mp3.mp3": ((), "pass-through"),
     "adts.aac": (("-c:a", "aac"), "pass-through"),
     "amr.amr": (("-c:a", "libopencore_amrnb", "-ar", "8000"), "pass-through"),
-    "aac.m4a": (("-c:a", "aac"), "pass-through"),
+    "aac.m4a": (("-c:a", "aac", "-movflags", "+faststart"), "pass-through"),
+    "index-last.m4a": (("-c:a", "aac"), "remux"),
     "alac.m4a": (("-c:a", "alac"), "transcode"),
     "aac.mkv": (("-c:a", "aac"), "remux"),
     "aac.mov": (("-c:a", "aac"), "remux"),
@@ -287,3 +288,17 @@ def test_a_long_name_is_shortened(make: Make, tmp_path: Path) -> None:
     long = make("a.ogg", "-c:a", "libopus").rename(tmp_path / ("ü" * 125 + ".ogg"))
     memo = convert(long, tmp_path / "out", AudioSettings())
     assert Path(memo.path or "").name.startswith("ü" * 120)
+
+
+@pytest.mark.parametrize("kind", [b"free", b"skip", b"note"])
+def test_padding_that_tells_something_is_taken_out(make: Make, tmp_path: Path, kind: bytes) -> None:
+    """A box that no player needs may hold anything; one of zeros is left alone."""
+    fast = ("-c:a", "aac", "-movflags", "+faststart")
+    plain = make("a.m4a", *fast).read_bytes()
+    secret = b"dear Alice"
+    odd = tmp_path / "odd.m4a"
+    odd.write_bytes(plain + (8 + len(secret)).to_bytes(4, "big") + kind + secret)
+    memo = convert(odd, tmp_path / "out", AudioSettings())
+    assert memo.action == "remux" and secret not in Path(memo.path or "").read_bytes()
+    odd.write_bytes(plain + (16).to_bytes(4, "big") + b"free" + bytes(8))
+    assert inspect(odd, AudioSettings()).action == "pass-through"

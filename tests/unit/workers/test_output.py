@@ -1,0 +1,35 @@
+"""What a command prints, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pipeline.errors import Misuse
+from workers.cli.output import Output
+
+ODD = "e\x1b[31mX\u202egpj.ogg"
+
+
+def test_names_steer_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """Escapes, directions and line breaks in what came in are shown, not obeyed; our own line breaks stay."""
+    out = Output(as_json=False)
+    out.row({}, f"head\n{ODD}")
+    out.table([{"source": f"{ODD}\tand\nmore"}], ("source",))
+    out.error(Misuse("x", "It is wrong."), path=ODD)
+    said = capsys.readouterr()
+    assert said.out.count("\n") == 3
+    assert "\x1b" not in said.out + said.err and "\u202e" not in said.out + said.err
+    assert r"e\x1b[31mX" in said.out and r"e\x1b[31mX" in said.err
+
+
+def test_a_name_that_is_no_utf8_survives_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """As an escape, by which a program finds the file again."""
+    name = b"caf\xe9.ogg".decode("utf-8", "surrogateescape")
+    Output(as_json=True).row({"path": name, "reason": "é"}, "")
+    line = capsys.readouterr().out
+    assert line.isascii()
+    assert json.loads(line)["path"] == name
+    Output(as_json=True).row({"path": "é"}, "")
+    assert capsys.readouterr().out == '{"path":"é"}\n'
