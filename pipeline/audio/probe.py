@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.audio import boxes, child, downmix, report, sniff, tags
+from pipeline.audio.transcode import EVEN
 from pipeline.errors import Misuse, RecordingRejected, ToolFailed
 from pipeline.model import Probe
 
 _BROKEN = "Open it in the program that made it and export it again."
 HEADER_WALL_S = 30
-EVEN = "asetpts=N/SR/TB"
-"""Time by counting samples: streams that begin before zero (Opus) or have gaps would lose some in the edit list."""
 SOUND_SHOWN_S = 10.0
 """Seconds of sound that show that a long recording to be transcoded has any."""
 

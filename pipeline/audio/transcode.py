@@ -9,10 +9,11 @@ from pipeline.audio.downmix import Downmix
 from pipeline.audio.fit import Coding, is_fast
 from pipeline.audio.formats import SEEKABLE
 from pipeline.audio.pause import Cut
-from pipeline.audio.probe import EVEN
 from pipeline.model import Probe
 
 _CLEAN = ("-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact", "-flags", "+bitexact")
+EVEN = "asetpts=N/SR/TB"
+"""Time by counting samples: streams that begin before zero (Opus) or have gaps would lose some in the edit list."""
 _LONG_ENOUGH = "apad=whole_dur=0.1"
 """A few samples make no AAC frame; a click of 4 samples becomes a tenth of a second."""
 _ONE_STREAM = ("-map", "0:a:0", "-vn", "-sn", "-dn")

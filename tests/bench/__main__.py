@@ -44,10 +44,11 @@ class Cost:
     peak_mb: float
 
 
-def cost(argv: list[str]) -> Cost:
-    """Run a command and measure it with all its children. Raises CalledProcessError where it fails."""
+def cost(argv: list[str], folder: Path) -> Cost:
+    """Run a command in a folder and measure it with all its children. Raises CalledProcessError where it fails."""
+    env = dict(os.environ) | {"PYTHONPATH": str(ROOT)}
     begun_s = time.monotonic()
-    process = subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(argv, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
@@ -69,7 +70,7 @@ def contenders(source: Path, out: Path) -> dict[str, list[str]]:
 
 def best(source: Path, out: Path) -> dict[str, Cost]:
     """The least of several interleaved rounds, by contender."""
-    rounds = [{name: cost(argv) for name, argv in contenders(source, out).items()} for _ in range(ROUNDS)]
+    rounds = [{name: cost(argv, out) for name, argv in contenders(source, out).items()} for _ in range(ROUNDS)]
     return {
         name: Cost(
             wall_s=min(r[name].wall_s for r in rounds),
@@ -120,7 +121,9 @@ def ledger_table(folder: Path) -> None:
 
 
 def main() -> None:
-    """Print both tables."""
+    """Print both tables, measured without any setting of the machine's."""
+    for name in [name for name in os.environ if name.startswith(("LINQ_", "AWS_", "MEMOLINE_"))]:
+        del os.environ[name]
     with tempfile.TemporaryDirectory(prefix="memoline-bench-") as folder:
         audio_table(Path(folder))
         ledger_table(Path(folder))
