@@ -62,7 +62,8 @@ def _moved(parts: Parts, job: Job, report: StatusReport) -> Job:
 
 def _verify_matching(parts: Parts, job: Job, report: StatusReport) -> None:
     """That Linq keeps a memo's file name is likely, not proven. The first message of ours that has another one proves
-    the opposite: from then on an absent name says nothing."""
-    ours = report.message_id is not None and report.message_id == job.message_id and job.hosted is not None
+    the opposite: from then on an absent name says nothing. Only a message that Linq itself named in its answer (which
+    gives an attachment's id too) counts, not one that a person named."""
+    ours = report.message_id is not None and report.message_id == job.message_id and job.attachment_id is not None
     if ours and job.hosted and report.file_names and job.hosted.file_name not in report.file_names:
         parts.ledger.set_flag(MATCHING_OFF, f"job {job.job_id}: {', '.join(report.file_names)[:200]}")

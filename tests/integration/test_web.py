@@ -333,6 +333,7 @@ def test_metrics_show_every_state_from_the_start(tmp_path: Path) -> None:
         assert all(f'memoline_jobs{{state="{state}"}} 0.0' in text for state in State)
         assert 'memoline_reports{status="delivered"} 0.0' in text
         assert "memoline_oldest_open_job_seconds 0.0\n" in text
+        assert "memoline_matching_off 0.0\n" in text
         upload(served, "k")
         text = served.anonymous.get("/metrics").text
         assert 'memoline_jobs{state="RECEIVED"} 1.0' in text

@@ -189,6 +189,20 @@ def test_an_absent_name_says_nothing_once_linq_renamed_a_file(stage: Stage) -> N
     assert (held.state, len(stage.linq.posts)) == (State.HELD, 2)
 
 
+def test_a_message_that_a_person_named_proves_nothing_about_names(stage: Stage) -> None:
+    """It may have been the wrong one."""
+    stage.linq.outcomes = [UNKNOWN]
+    job = deliver(stage, hosted(stage))
+    for _ in range(2):
+        job = deliver(stage, job, after_s=61)
+    decisions.resolve(stage.parts, job, sent="m-5")
+    jobs.settle(
+        stage.parts, StatusReport(status="delivered", message_id="m-5", event_id="e", file_names=("other.m4a",))
+    )
+    assert stage.ledger.get(job.job_id).state is State.DELIVERED
+    assert stage.ledger.flag(MATCHING_OFF) is None
+
+
 def test_a_name_that_is_there_is_believed_all_the_same(stage: Stage) -> None:
     """Matching off: what is found is found."""
     stage.ledger.set_flag(MATCHING_OFF, "x")

@@ -123,6 +123,16 @@ def _webhooks(settings: Settings) -> str:
     return "a signing secret is set"
 
 
+def _matching(settings: Settings) -> str:
+    from pipeline.settling import MATCHING_OFF
+    from workers.wiring import open_ledger
+
+    seen = open_ledger(settings).flag(MATCHING_OFF)
+    if seen:
+        raise _Warning(f"Linq renames files ({seen}): sends whose answer is lost wait for a person")
+    return "Linq was never seen to rename a file"
+
+
 def _containment(_: Settings) -> str:
     missing = [name for name in ("setpriv", "prlimit") if shutil.which(name) is None]
     if missing:
@@ -139,5 +149,6 @@ CHECKS: dict[str, Callable[[Settings], str]] = {
     "cdn": _cdn,
     "linq": _linq,
     "webhooks": _webhooks,
+    "matching": _matching,
     "containment": _containment,
 }

@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from pipeline.errors import MemolineError
 from pipeline.settings import Settings
+from pipeline.settling import MATCHING_OFF
 from workers.web.office import Office, local_or_with_token
 
 CONNECT_S = 1.0
@@ -57,6 +58,8 @@ class LedgerCollector(Collector):
         yield jobs
         age = "Seconds since the oldest job was registered that is not at its end."
         yield GaugeMetricFamily("memoline_oldest_open_job_seconds", age, value=ledger.oldest_open_age(clock.now()))
+        renamed = "1 once Linq was seen to rename files, so that lost sends cannot be looked up."
+        yield GaugeMetricFamily("memoline_matching_off", renamed, value=float(ledger.flag(MATCHING_OFF) is not None))
         reports = GaugeMetricFamily("memoline_reports", "Webhook reports kept, by status.", labels=["status"])
         for status, count in ledger.report_counts().items():
             reports.add_metric([status], count)
