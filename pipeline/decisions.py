@@ -95,7 +95,8 @@ def _too_late(job: Job) -> str:
 
 def _not_retryable(job: Job) -> str:
     if job.message_id or job.code == "not-delivered":
-        return f"Linq took job {job.job_id} as message {job.message_id}: sending it again would make two memos."
+        which = f" as message {job.message_id}" if job.message_id else ""
+        return f"Linq took job {job.job_id}{which}: sending it again would make two memos."
     if job.state is State.HELD:
         verb = "assign" if job.code == "no-chat" else "resolve"
         return f"Job {job.job_id} is HELD ({job.code}): `memoline {verb} {job.job_id}` decides about it."

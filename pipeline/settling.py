@@ -39,6 +39,8 @@ def apply_report(parts: Parts, job: Job, report: StatusReport) -> Job | None:
     for _ in range(_TRIES):
         if job.state is State.SENDING:
             return None
+        if report.message_id and job.message_id not in (None, report.message_id):
+            return job  # about another attempt than the one that Linq took
         with suppress(Fenced):
             return _moved(parts, job, report)
         job = parts.ledger.get(job.job_id)
@@ -50,6 +52,8 @@ def _moved(parts: Parts, job: Job, report: StatusReport) -> Job:
         "message_id": job.message_id or report.message_id,
         "trace_id": job.trace_id or report.trace_id,
     }
+    if report.status == "failed" and job.state is State.FAILED:
+        return job
     if job.message_id is None and job.send_attempts and job.state not in _AFTER_SENT:
         job = let_go(parts, parts.ledger.move(job, State.SENT, by=parts.by, code=None, message=None, **known))
     if report.status in ("delivered", "read") and job.state in (State.SENT, State.FAILED):

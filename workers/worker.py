@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -78,8 +79,9 @@ def _keep_temporary_files_in(work: Path) -> None:
     folder = work / "tmp"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for left in (*work.iterdir(), *folder.iterdir()):
-        if left != folder and time.time() - left.stat().st_mtime > OLD_S:
-            shutil.rmtree(left, ignore_errors=True)
+        with suppress(OSError):  # another worker may have removed it at this moment
+            if left != folder and time.time() - left.stat().st_mtime > OLD_S:
+                shutil.rmtree(left, ignore_errors=True)
     tempfile.tempdir = str(folder)
 
 

@@ -91,7 +91,7 @@ class Encoder:
                 number += 1
                 if tried.whole and tried.size_bytes < self.settings.max_bytes:
                     return tried
-                coding = fit.filled(tried.coding, tried.used_s, tried.size_bytes, self.settings.max_bytes, length_s)
+                coding = self._between(made, tried, length_s)
         if best is None:
             raise RecordingRejected("too-long", "The recording does not fit under the limit: shorten it.")
         return best
@@ -117,6 +117,16 @@ class Encoder:
     def _lengthens(made: _Made, coding: fit.Coding) -> bool:
         """Whether more seconds come next: how many fit, only encoding on can tell."""
         return not made.whole and made.coding.keep_s is not None and (coding.keep_s or float("inf")) > made.used_s
+
+    def _between(self, made: _Made, tried: _Made, length_s: float) -> fit.Coding:
+        """What to keep after an encode that was stopped near the limit: a little more, or, where it stopped too late
+        (by up to 250 kB, measured), what lies between the two that were measured."""
+        limit_bytes = self.settings.max_bytes
+        goal, longer_s = fit.GOAL * limit_bytes, tried.used_s - made.used_s
+        if tried.size_bytes <= goal or longer_s <= 0 or tried.size_bytes <= made.size_bytes:
+            return fit.filled(tried.coding, tried.used_s, tried.size_bytes, limit_bytes, length_s)
+        share = (goal - made.size_bytes) / (tried.size_bytes - made.size_bytes)
+        return replace(tried.coding, keep_s=made.used_s + longer_s * share)
 
     def _fill(self, coding: fit.Coding, from_s: float, length_s: float, to: Path) -> _Made:
         """Encode on until the limit is nearly full, wherever that is."""

@@ -43,6 +43,8 @@ def _encoded(
         return Encoder(known, place, ffmpeg, settings, on_progress).memos()
     except LongerThanSaid as found:
         facts = replace(known.facts, duration_s=found.duration_s)
+        # What was heard is not the whole either, or the same plan would be made again.
+        known = replace(known, heard=replace(known.heard, whole=False))
         again = plan.transcode(facts, known.heard, settings, "It is longer than its header says.")
         return make(replace(known, facts=facts, plan=again), place, ffmpeg, settings, on_progress)
 

@@ -6,7 +6,6 @@ import hashlib
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,9 +16,6 @@ from pipeline.errors import RecordingRejected
 from pipeline.model import Action, AudioSettings, Memo
 
 MAX_NAME_BYTES = 255
-_SCRATCH = ".memoline-"
-_OLD_S = 86_400
-"""A scratch folder of yesterday is one that a killed process left."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -161,10 +157,7 @@ def _scratch(out_dir: Path) -> Path:
 
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
-        for left in out_dir.glob(f"{_SCRATCH}*"):
-            if time.time() - left.stat().st_mtime > _OLD_S:
-                shutil.rmtree(left, ignore_errors=True)
-        return Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=out_dir)).absolute()
+        return Path(tempfile.mkdtemp(prefix=".memoline-convert-", dir=out_dir)).absolute()
     except OSError as error:
         raise Misuse(
             "bad-out-dir", f"{out_dir} cannot be written to ({error.strerror}): name another folder."

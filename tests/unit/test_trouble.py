@@ -12,7 +12,7 @@ from pipeline import decisions, jobs
 from pipeline.errors import Fenced, JobFailed, Misuse, NotNow, PartUnreachable
 from pipeline.model import Job, ListedMessage, MessageList, Outcome, OutcomeKind, PauseScope, State, StatusReport
 from pipeline.sending.messenger import LinqMessenger
-from pipeline.settling import MATCHING_OFF
+from pipeline.settling import MATCHING_OFF, apply_report
 from tests.support.story import CHAT, Stage, build_stage, request
 
 UNKNOWN = Outcome(kind=OutcomeKind.UNKNOWN, code="answer-lost", message="the connection broke")
@@ -305,3 +305,23 @@ def test_cancelling_lets_the_copy_go(stage: Stage) -> None:
     """Nobody will need it."""
     decisions.cancel(stage.parts, jobs.register(stage.parts, request("one")))
     assert stage.store.discarded == ["file:///spool/one"]
+
+
+def test_a_report_of_another_message_moves_nothing(stage: Stage) -> None:
+    """The webhook's job was read before Linq's answer named its message, which is another one."""
+    job = deliver(stage, hosted(stage))
+    early = replace(job, message_id=None, rev=job.rev - 1)
+    failed = StatusReport(status="failed", message_id="m-of-another", event_id="e", code="4001")
+    apply_report(stage.parts, early, failed)
+    now = stage.ledger.get(job.job_id)
+    assert (now.state, now.message_id) == (State.SENT, "m-1")
+
+
+def test_a_repeated_failure_without_an_id_moves_once(stage: Stage) -> None:
+    """Any number of copies, known by their trace alone, is one move."""
+    stage.linq.outcomes = [replace(UNKNOWN, trace_id="t-9")]
+    job = deliver(stage, hosted(stage))
+    for number in range(4):
+        jobs.settle(stage.parts, StatusReport(status="failed", message_id=None, trace_id="t-9", event_id=f"e-{number}"))
+    states = [entry.to_state for entry in stage.ledger.history(job.job_id)]
+    assert states.count(State.FAILED) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -302,3 +303,13 @@ def test_padding_that_tells_something_is_taken_out(make: Make, tmp_path: Path, k
     assert memo.action == "remux" and secret not in Path(memo.path or "").read_bytes()
     odd.write_bytes(plain + (16).to_bytes(4, "big") + b"free" + bytes(8))
     assert inspect(odd, AudioSettings()).action == "pass-through"
+
+
+def test_other_peoples_hidden_folders_are_left_alone(make: Make, tmp_path: Path) -> None:
+    """A stack's home may lie where memos are written, and be old."""
+    home = tmp_path / "out" / ".memoline-prod"
+    home.mkdir(parents=True)
+    (home / "ledger.db").write_text("all jobs")
+    os.utime(home, (0, 0))
+    convert(make("a.wav"), tmp_path / "out", AudioSettings())
+    assert (home / "ledger.db").read_text() == "all jobs"
