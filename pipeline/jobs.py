@@ -14,12 +14,13 @@ person may do.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from contextlib import suppress
 
-from pipeline.errors import Fenced, JobFailed, MemolineError, Misuse, PartUnreachable, RecordingRejected
+from pipeline.errors import Fenced, JobFailed, KeyReused, MemolineError, Misuse, PartUnreachable, RecordingRejected
 from pipeline.hosting.names import job_id_for
 from pipeline.lease import kept
-from pipeline.model import Hosted, Job, Outcome, OutcomeKind, PauseScope, Request, State, StatusReport
+from pipeline.model import Hosted, Job, NewJob, Outcome, OutcomeKind, PauseScope, Request, State, StatusReport
 from pipeline.ports import Parts
 from pipeline.reconcile import confirm_later, look
 from pipeline.sending.pacing import backoff_s, poll_after_s
@@ -34,11 +35,23 @@ def register(parts: Parts, request: Request) -> Job:
     """The job for a request: a new one, or the one that the same identity and input made before. Durable on return.
 
     Raises KeyReused where the identity belongs to other input, PartUnreachable when the ledger is away."""
+    new = _new_job(parts, request)
+    return parts.ledger.add(
+        request, job_id=new.job_id, state=new.state, code=new.code, message=new.message, by=parts.by
+    )
+
+
+def register_many(parts: Parts, requests: Sequence[Request]) -> tuple[Job | KeyReused, ...]:
+    """`register` for a batch of a few hundred in one commit; an error stands in the place of the job it is about."""
+    return parts.ledger.add_many([_new_job(parts, request) for request in requests], by=parts.by)
+
+
+def _new_job(parts: Parts, request: Request) -> NewJob:
     job_id = job_id_for(parts.secret, request.identity)
-    if request.chat_id is None:
-        why = f"Nobody said which chat this is for: `memoline assign {job_id} --chat ID` does."
-        return parts.ledger.add(request, job_id=job_id, state=State.HELD, code="no-chat", message=why, by=parts.by)
-    return parts.ledger.add(request, job_id=job_id, state=State.RECEIVED, code=None, message=None, by=parts.by)
+    if request.chat_id is not None:
+        return NewJob(request=request, job_id=job_id, state=State.RECEIVED)
+    why = f"Nobody said which chat this is for: `memoline assign {job_id} --chat ID` does."
+    return NewJob(request=request, job_id=job_id, state=State.HELD, code="no-chat", message=why)
 
 
 def prepare(parts: Parts, job_id: str) -> Job | None:

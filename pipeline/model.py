@@ -149,6 +149,17 @@ class Request:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class NewJob:
+    """A request with the id and the state that its job begins with."""
+
+    request: Request
+    job_id: str
+    state: State
+    code: str | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Hosted:
     """Where a memo lives. object_key: `m/<name>.<ext>`; file_name: its last part, unique to this send."""
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
+from pipeline.errors import KeyReused
 from pipeline.model import (
     AudioSettings,
     HistoryEntry,
@@ -14,6 +15,7 @@ from pipeline.model import (
     Job,
     Memo,
     MessageList,
+    NewJob,
     Outcome,
     Overflow,
     Request,
@@ -69,6 +71,7 @@ class Ledger(Protocol):
     def add(
         self, request: Request, *, job_id: str, state: State, code: str | None, message: str | None, by: str
     ) -> Job: ...
+    def add_many(self, new_jobs: Sequence[NewJob], *, by: str) -> tuple[Job | KeyReused, ...]: ...
     def get(self, job_id: str) -> Job: ...
     def move(
         self, job: Job, to: State, *, by: str, code: str | None = None, message: str | None = None, **changes: object

@@ -1,16 +1,29 @@
-"""The processes: Celery workers, sweeper, watcher, backfill, HTTP and the command line. `enqueue` is the door for
-Python programs; importing it costs nothing, and what it needs is loaded when it is first called."""
+"""The processes: Celery workers, sweeper, watcher, backfill, HTTP and the command line. `enqueue`, `aenqueue` and
+`enqueue_many` are the door for Python programs; importing them costs nothing, and what they need is loaded when one is
+first called."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from os import PathLike
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 if TYPE_CHECKING:
+    from pipeline.errors import MemolineError
     from pipeline.model import Job, Overflow
 
-__all__ = ["enqueue"]
+__all__ = ["Wanted", "aenqueue", "enqueue", "enqueue_many"]
+
+
+class Wanted(TypedDict):
+    """One recording of `enqueue_many`: what `enqueue` takes, by the same names."""
+
+    recording: str | PathLike[str]
+    chat_id: str
+    key: NotRequired[str | None]
+    overflow: NotRequired[Overflow | None]
+    not_before: NotRequired[datetime | float | str | None]
 
 
 def enqueue(
@@ -32,3 +45,30 @@ def enqueue(
     from workers.from_python import submit_from_python
 
     return submit_from_python(recording, chat_id, key=key, overflow=overflow, not_before=not_before)
+
+
+async def aenqueue(
+    recording: str | PathLike[str],
+    chat_id: str,
+    *,
+    key: str | None = None,
+    overflow: Overflow | None = None,
+    not_before: datetime | float | str | None = None,
+) -> Job:
+    """`enqueue` for a program with an event loop: it copies and commits on another thread, and the loop goes on.
+
+    Cancelled while it waits, the job may be registered all the same: ask again with the same key."""
+    import asyncio
+
+    return await asyncio.to_thread(enqueue, recording, chat_id, key=key, overflow=overflow, not_before=not_before)
+
+
+def enqueue_many(wanted: Iterable[Wanted]) -> list[Job | MemolineError]:
+    """Register many recordings, a few hundred a commit. Returns one result for each, in their order: its job, durable
+    as with `enqueue`, or the error that `enqueue` would raise for it; an item that is wrong keeps no other one out.
+
+    Where it matters that a repeated call sends nothing twice, give each its `key`. Raises Misuse (`bad-setting`) and
+    PartUnreachable (`ledger-unreachable`) where nothing could be begun."""
+    from workers.from_python import submit_many_from_python
+
+    return submit_many_from_python(wanted)

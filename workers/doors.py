@@ -66,32 +66,44 @@ def submit(desk: Desk, recording: str | Path, wish: Wish) -> Job:
 
     Raises Misuse (`no-such-file`, `is-a-directory`, `unreadable`, `bad-recording`, `bucket-not-allowed`), KeyReused,
     JobFailed (`no-such-object`, `disk-full`), PartUnreachable."""
+    return _register_with_copy(desk, request_of(desk, recording, wish))
+
+
+def request_of(desk: Desk, recording: str | Path, wish: Wish) -> Request:
+    """The request for a path or an `s3://bucket/key` URI. A file is copied, and on disk, before its job is registered.
+
+    Raises Misuse, JobFailed and PartUnreachable as `submit`."""
     text = str(recording)
     if text.startswith("s3://"):
-        return submit_object(desk, text, wish)
+        return request_for_object(desk, text, wish, head_of(desk, text))
     if "://" in text:
         raise Misuse("bad-recording", f"{text!r} is neither a file nor an s3:// URI: give one of these.")
-    return submit_file(desk, Path(text), wish)
-
-
-def submit_file(desk: Desk, path: Path, wish: Wish) -> Job:
-    """Register a file: its bytes are copied and on disk before the job is."""
-    path = path.absolute()
-    return submit_stored(desk, desk.spool.put(path, path.name), wish, source=str(path))
+    path = Path(text).absolute()
+    stored = desk.spool.put(path, path.name)
+    return request_for(stored, wish, source=str(path), content=stored.sha256 or "")
 
 
 def submit_stored(desk: Desk, stored: StoredRecording, wish: Wish, *, source: str) -> Job:
     """Register a recording that a door has put into the spool already; the copy goes where it is not needed."""
+    return _register_with_copy(desk, request_for(stored, wish, source=source, content=stored.sha256 or ""))
+
+
+def _register_with_copy(desk: Desk, request: Request) -> Job:
     try:
-        job = register(desk, request_for(stored, wish, source=source, content=stored.sha256 or ""))
+        job = register(desk, request)
     except PartUnreachable:
         raise  # the commit may have been made and only its answer lost: then the job needs the copy
     except MemolineError:
-        desk.parts.store.discard(stored)
+        keep_or_discard(desk, request, None)
         raise
-    if job.recording.uri != stored.uri:
-        desk.parts.store.discard(stored)
+    keep_or_discard(desk, request, job)
     return job
+
+
+def keep_or_discard(desk: Desk, request: Request, job: Job | None) -> None:
+    """Remove the copy that was made for a request where its job, or nobody, has no use for it."""
+    if job is None or job.recording.uri != request.recording.uri:
+        desk.parts.store.discard(request.recording)
 
 
 def submit_object(desk: Desk, uri: str, wish: Wish) -> Job:
@@ -155,15 +167,23 @@ def register(desk: Desk, request: Request) -> Job:
 
     Raises KeyReused, PartUnreachable."""
     try:
-        job = jobs.register(desk.parts, request)
+        added: Job | KeyReused = jobs.register(desk.parts, request)
     except KeyReused as error:
-        job = desk.parts.ledger.get(str(error.facts["job_id"]))
+        added = error
+    return taken_up(desk, request, added)
+
+
+def taken_up(desk: Desk, request: Request, added: Job | KeyReused) -> Job:
+    """The job that stands for a request after the ledger took it, or refused its key. Raises KeyReused,
+    PartUnreachable."""
+    if isinstance(added, KeyReused):
+        job = desk.parts.ledger.get(str(added.facts["job_id"]))
         if job.job_id == job_id_of(desk, request) and _is_of_inbox(desk, request):
             return _adopt(desk, job, request)
         if job.fingerprint == request.fingerprint:
             return job  # the same key and the same bytes, put a second time
-        raise
-    return _keyed(desk, job, request)
+        raise added
+    return _keyed(desk, added, request)
 
 
 def _is_of_inbox(desk: Desk, request: Request) -> bool:

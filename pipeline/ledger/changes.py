@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
@@ -12,18 +11,7 @@ from pipeline.errors import Fenced, KeyReused, NoSuchJob
 from pipeline.ledger.rows import changed_columns, new_row, plain, to_job
 from pipeline.ledger.tables import history, jobs
 from pipeline.ledger.upsert import insert_new
-from pipeline.model import HistoryEntry, Job, Request, State
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NewJob:
-    """A request with the id and the state that its job begins with."""
-
-    request: Request
-    job_id: str
-    state: State
-    code: str | None = None
-    message: str | None = None
+from pipeline.model import HistoryEntry, Job, NewJob, State
 
 
 def add_or_find(connection: Connection, new: NewJob, *, now: float, by: str) -> Job:

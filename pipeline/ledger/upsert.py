@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Column, Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
 
@@ -14,6 +14,15 @@ def insert_new(connection: Connection, table: Table, values: Mapping[str, Any]) 
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     statement = insert(table).values(**values).on_conflict_do_nothing().returning(*table.primary_key)
     return connection.execute(statement).first() is not None
+
+
+def insert_many_new(
+    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], name: Column[Any]
+) -> set[Any]:
+    """Insert rows in their order, leaving out each that meets a unique value; returns `name` of those inserted."""
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    statement = insert(table).on_conflict_do_nothing().returning(name)
+    return set(connection.execute(statement, list(rows)).scalars())
 
 
 def put(connection: Connection, table: Table, values: Mapping[str, Any], *, by: str, larger: str | None = None) -> None:

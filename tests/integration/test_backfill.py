@@ -14,7 +14,7 @@ from pipeline.model import Job, State
 from pipeline.settings import Settings
 from tests.support.inbox import Inbox, make_inbox
 from workers.backfill import BackfillReport, RowReport, run_backfill
-from workers.doors import Desk, Wish, open_desk, submit_file
+from workers.doors import Desk, Wish, open_desk, submit
 
 CHAT = "5e0d0000-0000-4000-8000-000000000001"
 OTHER = "5e0d0000-0000-4000-8000-000000000002"
@@ -148,7 +148,7 @@ def test_the_commands_chat_is_for_rows_that_name_none(desk: Desk, tmp_path: Path
 def test_a_key_of_another_door_is_known(desk: Desk, tmp_path: Path) -> None:
     """Keys are one namespace over all doors."""
     files(tmp_path, "a.ogg")
-    job = submit_file(desk, tmp_path / "a.ogg", Wish(chat_id=CHAT, key="k"))
+    job = submit(desk, tmp_path / "a.ogg", Wish(chat_id=CHAT, key="k"))
     (tmp_path / "m.jsonl").write_text(json.dumps({"recording": "a.ogg", "chat_id": CHAT, "key": "k"}))
     report, rows = run(desk, tmp_path / "m.jsonl")
     assert (report, rows[0].job_id) == (BackfillReport(known=1), job.job_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import subprocess
@@ -16,7 +17,7 @@ from pipeline.errors import KeyReused, MemolineError, Misuse
 from pipeline.ledger.ledger import SqlLedger
 from pipeline.model import State
 from pipeline.settings import load_settings
-from workers import enqueue
+from workers import Wanted, aenqueue, enqueue, enqueue_many
 from workers.clock import SteadyClock
 
 CHAT = "5e0d0000-0000-4000-8000-000000000001"
@@ -50,6 +51,40 @@ def test_a_key_makes_one_job(recording: Path) -> None:
         enqueue(recording, CHAT, key="k")
     assert len(list((load_settings().home / "spool").iterdir())) == 1
     assert enqueue(recording, CHAT).job_id != enqueue(recording, CHAT).job_id
+
+
+def test_many_are_registered_in_order_and_a_wrong_one_keeps_no_other_out(recording: Path) -> None:
+    """Each gets its job or its error, over several commits; repeated, they are the same jobs, and no copy is left."""
+    taken = enqueue(recording, CHAT, key="taken")
+    other = recording.with_name("b.ogg")
+    other.write_bytes(b"other")
+    wanted: list[Wanted] = [{"recording": recording, "chat_id": CHAT, "key": f"k{number}"} for number in range(450)]
+    wanted[7] = {"recording": recording.with_name("none.ogg"), "chat_id": CHAT}
+    wanted[8] = {"recording": other, "chat_id": CHAT, "key": "taken"}
+    wanted[9] = {"recording": recording, "chat_id": CHAT, "key": "k0", "overflow": "cut"}
+    wanted[10] = {"recording": recording, "chat_id": "bob"}
+    wanted[11] = {"recording": recording, "chat_id": CHAT, "kye": "typo"}  # type: ignore[typeddict-unknown-key]
+    results = enqueue_many(iter(wanted))
+    codes = [result.code for result in results[7:12]]
+    assert codes == ["no-such-file", "key-reused", "key-reused", "bad-chat-id", "unknown-field"]
+    ledger = SqlLedger(load_settings().ledger_url, SteadyClock())
+    jobs = [result for result in results if not isinstance(result, MemolineError)]
+    assert list(ledger.jobs()) == [taken, *jobs]
+    assert ledger.history(jobs[-1].job_id)[0].to_state is State.RECEIVED
+    assert [job.job_id for job in enqueue_many(wanted[:7]) if not isinstance(job, MemolineError)] == [
+        job.job_id for job in jobs[:7]
+    ]
+    assert len(list((load_settings().home / "spool").iterdir())) == len(jobs) + 1
+
+
+def test_an_event_loop_goes_on_meanwhile(recording: Path) -> None:
+    """Several at once, each its own job."""
+
+    async def three() -> set[str]:
+        jobs = await asyncio.gather(*(aenqueue(recording, CHAT, key=f"k{number % 3}") for number in range(9)))
+        return {job.job_id for job in jobs}
+
+    assert len(asyncio.run(three())) == 3
 
 
 @pytest.mark.parametrize("frozen", [False, True], ids=["nobody listens", "nobody answers"])

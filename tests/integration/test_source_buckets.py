@@ -12,7 +12,7 @@ import pytest
 from pipeline.errors import KeyReused, Misuse
 from pipeline.settings import Settings
 from tests.support.inbox import Inbox, make_inbox
-from workers.doors import Desk, Wish, open_desk, submit, submit_file
+from workers.doors import Desk, Wish, open_desk, submit
 from workers.hints import Hints
 from workers.watcher import Watcher
 
@@ -43,7 +43,7 @@ def test_a_key_stands_for_one_object(source: tuple[Desk, str], tmp_path: Path) -
     with pytest.raises(KeyReused):
         submit(desk, f"s3://{bucket}/b.ogg", Wish(chat_id=CHAT, key="k"))
     (tmp_path / "file.ogg").write_bytes(b"a file")
-    submit_file(desk, tmp_path / "file.ogg", Wish(chat_id=CHAT, key="f"))
+    submit(desk, tmp_path / "file.ogg", Wish(chat_id=CHAT, key="f"))
     with pytest.raises(KeyReused):
         submit(desk, f"s3://{bucket}/b.ogg", Wish(chat_id=CHAT, key="f"))
 

@@ -17,7 +17,7 @@ from pipeline.model import State
 from pipeline.settings import Settings
 from tests.support.inbox import Inbox, make_inbox
 from tests.support.waiting import eventually
-from workers.doors import Wish, submit_file, submit_object
+from workers.doors import Wish, submit, submit_object
 from workers.watcher import watch_for_ever
 
 CHAT = "5e0d0000-0000-4000-8000-000000000001"
@@ -216,13 +216,13 @@ def test_an_adopted_key_stands_for_nothing_else(quiet: Inbox, tmp_path: Path) ->
     quiet.watcher().take_listing(older_than_s=0, now=quiet.desk.parts.clock.now())
     uri, file = f"s3://{quiet.bucket}/a.ogg", tmp_path / "f.ogg"
     file.write_bytes(b"file")
-    submit_file(quiet.desk, file, Wish(chat_id=CHAT, key="of-file"))
+    submit(quiet.desk, file, Wish(chat_id=CHAT, key="of-file"))
     with pytest.raises(KeyReused):
         submit_object(quiet.desk, uri, Wish(chat_id=CHAT, key="of-file"))
     assert next(job for job in quiet.jobs() if job.source == uri).state is State.HELD
     submit_object(quiet.desk, uri, Wish(chat_id=CHAT, key="of-object"))
     with pytest.raises(KeyReused):
-        submit_file(quiet.desk, file, Wish(chat_id=CHAT, key="of-object"))
+        submit(quiet.desk, file, Wish(chat_id=CHAT, key="of-object"))
     assert len(list((quiet.settings.home / "spool").iterdir())) == 1
 
 

@@ -7,9 +7,8 @@ from dataclasses import replace
 import pytest
 
 from pipeline.errors import Fenced, JobFailed, KeyReused, NoSuchJob, NotNow
-from pipeline.ledger.changes import NewJob
 from pipeline.ledger.ledger import SqlLedger
-from pipeline.model import HistoryEntry, State, StoredRecording
+from pipeline.model import HistoryEntry, NewJob, State, StoredRecording
 from tests.contract.ledger.conftest import SetClock
 from tests.support.ledger import CHAT, a_memo, a_request, add, bring
 
