@@ -49,16 +49,18 @@ def job_with_history(job: Job, history: Iterable[HistoryEntry]) -> dict[str, obj
             "trimmed": hosted.trimmed,
         }
     return job_json(job) | {
+        "rev": job.rev,
         "lane": job.lane,
         "overflow": job.overflow,
         "not_before": iso(max(job.not_before, job.retry_at)),
         "trace_id": job.trace_id,
         "memo": memo,
-        "history": [_entry(entry) for entry in history],
+        "history": [entry_json(entry) for entry in history],
     }
 
 
-def _entry(entry: HistoryEntry) -> dict[str, object]:
+def entry_json(entry: HistoryEntry) -> dict[str, object]:
+    """One move of a job."""
     return {
         "at": iso(entry.at),
         "from": str(entry.from_state) if entry.from_state else None,

@@ -6,6 +6,8 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse
 
+from workers.web.actions import action_routes
+from workers.web.follow import follow_routes
 from workers.web.health import health_routes
 from workers.web.memos import memo_routes
 from workers.web.office import Office, local_or_with_token
@@ -17,8 +19,8 @@ def make_app(office: Office) -> FastAPI:
     """All routes over one desk."""
     app = FastAPI(title="Memoline", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     add_problems(app)
-    for router in (webhook_routes(office), memo_routes(office), health_routes(office)):
-        app.include_router(router)
+    for routes in (webhook_routes, memo_routes, follow_routes, action_routes, health_routes):
+        app.include_router(routes(office))
     guarded = [Depends(local_or_with_token(office))]
 
     @app.get("/docs", dependencies=guarded, include_in_schema=False)

@@ -9,6 +9,8 @@ from starlette.requests import ClientDisconnect
 
 from pipeline.errors import Misuse
 
+MAX_JSON_BYTES = 65_536
+
 
 async def read_body(request: Request, *, max_bytes: int) -> bytes:
     """The whole body. Raises Misuse (`too-large`) beyond max_bytes, (`incomplete`) where the caller hung up."""

@@ -52,3 +52,37 @@ GET_MEMOS: dict[str, Any] = {
         {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}},
     ]
 }
+
+_WAIT = {"type": "integer", "minimum": 0, "maximum": 60, "default": 0, "description": "Answer once it has moved."}
+_REV = {"type": "integer", "minimum": 0, "description": "The `rev` that you know; the present one by default."}
+
+GET_MEMO: dict[str, Any] = {
+    "parameters": [{"name": "wait_s", "in": "query", "schema": _WAIT}, {"name": "rev", "in": "query", "schema": _REV}]
+}
+
+GET_EVENTS: dict[str, Any] = {
+    "parameters": [{"name": "Last-Event-ID", "in": "header", "schema": {"type": "integer", "minimum": 0}}],
+    "responses": {
+        "200": {
+            "description": "`id` numbers the moves from 1, `event` is the state moved to, `data` the move as JSON.",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        }
+    },
+}
+
+
+def _body(required: list[str], properties: Mapping[str, Any]) -> dict[str, Any]:
+    schema = {"type": "object", "required": required, "properties": properties, "additionalProperties": False}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+ASSIGN = _body(["chat_id"], {"chat_id": _FIELDS["chat_id"]})
+
+RESOLVE = _body(
+    ["decision"],
+    {
+        "decision": {"type": "string", "enum": ["sent", "resend", "give-up"]},
+        "message_id": {"type": "string", "description": "With `sent`: the message that is in the chat."},
+        "why": {"type": "string", "description": "Kept in the history."},
+    },
+)

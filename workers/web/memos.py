@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
-from pipeline.errors import Misuse, NoSuchJob
+from pipeline.errors import Misuse
 from pipeline.model import Job, State
 from workers.doors import (
     Wish,
@@ -20,15 +19,13 @@ from workers.doors import (
     submit_object,
     submit_stored,
 )
-from workers.views import job_json, job_with_history
+from workers.views import job_json
 from workers.web import docs
-from workers.web.bodies import parse_object, read_body
-from workers.web.office import Office, with_token
+from workers.web.bodies import MAX_JSON_BYTES, parse_object, read_body
+from workers.web.office import Office, whole, with_token
 from workers.web.uploads import incoming, read_upload
 
-MAX_JSON_BYTES = 65_536
 MAX_PAGE = 1_000
-_JOB_ID = re.compile(r"[0-9a-f]{32}")
 _LARGEST_CURSOR = 2**63 - 1
 _FIELDS = frozenset({"chat_id", "recording", "overflow", "not_before"})
 
@@ -56,13 +53,6 @@ def memo_routes(office: Office) -> APIRouter:
     def many(request: Request) -> JSONResponse:
         """Oldest first. `next_cursor` is null on the last page."""
         return JSONResponse(page(office, dict(request.query_params)))
-
-    @router.get("/memos/{job_id}", summary="One job with its history")
-    def one(job_id: str) -> JSONResponse:
-        """404 for an id that no job has."""
-        if not _JOB_ID.fullmatch(job_id):
-            raise NoSuchJob(job_id[:64])
-        return JSONResponse(job_with_history(office.ledger.get(job_id), office.ledger.history(job_id)))
 
     return router
 
@@ -111,10 +101,10 @@ def wish_of(fields: dict[str, Any], key: str | None) -> Wish:
 
 def page(office: Office, query: dict[str, str]) -> dict[str, object]:
     """A page of jobs. Raises Misuse (`bad-state`, `bad-chat-id`, `bad-limit`, `bad-cursor`)."""
-    limit = _whole(query.get("limit"), 100, MAX_PAGE, "limit")
+    limit = whole(query.get("limit"), 100, 1, MAX_PAGE, "limit")
     states = (_state(query["state"]),) if query.get("state") else ()
     chat_id = check_chat_id(query["chat_id"]) if query.get("chat_id") else None
-    after_seq = _whole(query.get("cursor"), 0, _LARGEST_CURSOR, "cursor")
+    after_seq = whole(query.get("cursor"), 0, 0, _LARGEST_CURSOR, "cursor")
     found = office.ledger.jobs(states=states, chat_id=chat_id, after_seq=after_seq, limit=limit + 1)
     more = str(found[limit - 1].seq) if len(found) > limit else None
     return {"memos": [job_json(job) for job in found[:limit]], "next_cursor": more}
@@ -125,12 +115,3 @@ def _state(text: str) -> State:
         return State(text.upper())
     except ValueError:
         raise Misuse("bad-state", f"{text[:100]!r} is no state: say one of {', '.join(State)}.") from None
-
-
-def _whole(text: str | None, default: int, largest: int, name: str) -> int:
-    if not text:
-        return default
-    smallest = 1 if name == "limit" else 0
-    if not (text.isascii() and text.isdecimal() and len(text) <= 19 and smallest <= int(text) <= largest):
-        raise Misuse(f"bad-{name}", f"`{name}` must be a whole number from {smallest} to {largest}.")
-    return int(text)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from fastapi import Request
 from fastapi.security.utils import get_authorization_scheme_param
 
-from pipeline.errors import JobFailed
+from pipeline.errors import JobFailed, Misuse, NoSuchJob
 from pipeline.ledger.ledger import SqlLedger
+from pipeline.model import Job
 from workers.doors import Desk
 from workers.hints import Hints
 
+_JOB_ID = re.compile(r"[0-9a-f]{32}")
 _LOOPBACK = ("127.0.0.1", "::1")
 
 
@@ -68,3 +71,19 @@ def _has_token(office: Office, request: Request) -> bool:
     if token is None or scheme.lower() != "bearer":
         return False
     return hmac.compare_digest(given.encode("latin-1", "replace"), token.get_secret_value().encode())
+
+
+def find(office: Office, job_id: str) -> Job:
+    """The job with this id. Raises NoSuchJob, also where the text is no id."""
+    if not _JOB_ID.fullmatch(job_id):
+        raise NoSuchJob(job_id[:64])
+    return office.ledger.get(job_id)
+
+
+def whole(text: str | None, default: int, smallest: int, largest: int, name: str) -> int:
+    """A whole number out of a query or a header. Raises Misuse (`bad-<name>`)."""
+    if not text:
+        return default
+    if not (text.isascii() and text.isdecimal() and len(text) <= 19 and smallest <= int(text) <= largest):
+        raise Misuse(f"bad-{name.replace('_', '-')}", f"`{name}` must be a whole number from {smallest} to {largest}.")
+    return int(text)

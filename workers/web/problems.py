@@ -19,6 +19,7 @@ _BY_CODE: Mapping[str, int] = {
     "bucket-not-allowed": 403,
     "too-large": 413,
     "wrong-content-type": 415,
+    "too-many-followers": 429,
     "disk-full": 507,
     "bad-event": 400,
     # Wrong settings of ours are not the caller's fault, and what was asked may work later.
@@ -50,7 +51,7 @@ def problem(status: int, code: str, detail: str, facts: Mapping[str, object] | N
     # ASCII only: a text that came in may hold half a surrogate pair, which UTF-8 cannot carry.
     body = json.dumps({**(facts or {}), **known}, default=str, ensure_ascii=True)
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
-    if status == 503:
+    if status in (429, 503):
         headers["Retry-After"] = str(RETRY_AFTER_S)
     return Response(body, status, headers, media_type="application/problem+json")
 
