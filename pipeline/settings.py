@@ -8,7 +8,6 @@ is ours the stack's values win, so a stray `AWS_ACCESS_KEY_ID` of the user canno
 from __future__ import annotations
 
 import base64
-import os
 import shutil
 import ssl
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
+from pipeline.environment import explicit_values
 from pipeline.errors import Misuse
 from pipeline.model import AudioSettings, Overflow
 
@@ -239,28 +239,15 @@ def load_settings(environ: Mapping[str, str] | None = None, folder: Path | None 
     default. Raises Misuse (`bad-setting`) with one sentence that names the setting."""
     explicit = explicit_values(environ, folder)
     home = Path(explicit.get("MEMOLINE_HOME") or ".memoline").expanduser().absolute()
-    return _checked(merge(explicit, read_stack_file(home)) | {"MEMOLINE_HOME": str(home)})
+    return checked(merge(explicit, read_stack_file(home)) | {"MEMOLINE_HOME": str(home)})
 
 
-def load_audio_settings() -> AudioSettings:
-    """Only what the audio step needs, from the environment and `.env`; no stack has a say in it."""
-    return _checked(explicit_values()).audio
-
-
-def _checked(values: Mapping[str, str]) -> Settings:
+def checked(values: Mapping[str, str]) -> Settings:
+    """Settings of these values, by official name. Raises Misuse (`bad-setting`)."""
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
         raise _as_misuse(error) from None
-
-
-def explicit_values(environ: Mapping[str, str] | None = None, folder: Path | None = None) -> dict[str, str]:
-    """What the environment and `.env` say about our names; the environment wins; empty counts as not set."""
-    dotenv = {k: v for k, v in dotenv_values((folder or Path.cwd()) / ".env").items() if v is not None}
-    values = dotenv | dict(os.environ if environ is None else environ)
-    if "AWS_REGION" not in values and "AWS_DEFAULT_REGION" in values:
-        values["AWS_REGION"] = values["AWS_DEFAULT_REGION"]
-    return {k: v for k, v in values.items() if v != "" and k.startswith(("MEMOLINE_", "LINQ_", "AWS_"))}
 
 
 def read_stack_file(home: Path) -> dict[str, str]:

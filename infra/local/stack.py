@@ -50,7 +50,7 @@ def up(
 ) -> StackStatus:
     """Start the stack of this home and return when every part is healthy; at once where it is already.
 
-    explicit: what environment and `.env` say (`pipeline.settings.explicit_values`); on_progress: told one line for each
+    explicit: what environment and `.env` say (`environment.explicit_values`); on_progress: told one line for each
     part that became ready; only: start just these parts; ministack_venv: another place of the embedded S3's
     environment. On failure, and when it is told to stop, everything that was started is ended.
     Raises PartUnreachable (`port-in-use`, `disk-full`, `home-unusable`, `part-failed`, or an outside part's own code),

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from pipeline.audio.formats import DECODERS
@@ -51,12 +52,21 @@ def find_ffmpeg(named: str | None) -> str:
         if not found:
             raise Misuse("no-ffmpeg", f"MEMOLINE_FFMPEG names {named!r}, which is no program: correct it or unset it.")
         return str(Path(found).resolve())
-    from imageio_ffmpeg import get_ffmpeg_exe
+    shipped = _shipped()
+    if shipped is None:
+        raise Misuse("no-ffmpeg", "imageio-ffmpeg has no ffmpeg for this machine: set MEMOLINE_FFMPEG.")
+    return shipped
 
-    try:
-        return str(get_ffmpeg_exe())
-    except RuntimeError as error:
-        raise Misuse("no-ffmpeg", "imageio-ffmpeg has no ffmpeg for this machine: set MEMOLINE_FFMPEG.") from error
+
+def _shipped() -> str | None:
+    """The program inside imageio-ffmpeg. It is not asked: importing it costs 30 ms, it runs the program to see whether
+    it works, and it names one of another place where its own is missing."""
+    package = find_spec("imageio_ffmpeg")
+    for folder in package.submodule_search_locations or () if package else ():
+        for path in sorted(Path(folder, "binaries").glob("ffmpeg-*")):
+            if os.access(path, os.X_OK):
+                return str(path)
+    return None
 
 
 def input_args(demuxer: str, path: Path) -> list[str]:

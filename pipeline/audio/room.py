@@ -65,7 +65,7 @@ class Converted:
 def _settings(given: AudioSettings | None) -> AudioSettings:
     if given is not None:
         return given
-    from pipeline.settings import load_audio_settings
+    from pipeline.environment import load_audio_settings
 
     return load_audio_settings()
 

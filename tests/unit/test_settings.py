@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.environment import AUDIO_NAMES, load_audio_settings
 from pipeline.errors import Misuse
-from pipeline.settings import REAL_LINQ, STACK_FILE, load_settings, outside_parts
+from pipeline.model import AudioSettings
+from pipeline.settings import REAL_LINQ, STACK_FILE, Settings, load_settings, outside_parts
 
 STACK = {
     "MEMOLINE_BROKER_URL": "redis://:secret@127.0.0.1:7001/0",
@@ -140,3 +142,17 @@ def test_settings_survive_the_way_through_an_environment(home: Path, tmp_path: P
     """A child process that is given `as_environment` has the same settings."""
     settings = load_settings({"MEMOLINE_HOME": str(home), "MEMOLINE_SEND_TIMEOUT_S": "2.5"}, tmp_path)
     assert load_settings(settings.as_environment(), tmp_path / "elsewhere") == settings
+
+
+def test_the_audio_step_heeds_its_own_settings_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each field has its setting, checked by the same rules; a mistake in another setting does not stop it."""
+    monkeypatch.setenv("MEMOLINE_BROKER_URL", "nonsense")
+    assert load_audio_settings() == AudioSettings()
+    aliases = {field.alias for field in Settings.model_fields.values()}
+    assert aliases >= AUDIO_NAMES
+    Path(".env").write_text("MEMOLINE_OVERFLOW=split\nMEMOLINE_MAX_BYTES=60000\n")
+    monkeypatch.setenv("MEMOLINE_MAX_BYTES", "70000")
+    assert load_audio_settings() == AudioSettings(overflow="split", max_bytes=70_000)
+    monkeypatch.setenv("MEMOLINE_MAX_BYTES", "7")
+    with pytest.raises(Misuse, match="MEMOLINE_MAX_BYTES"):
+        load_audio_settings()

@@ -6,31 +6,24 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
 from pipeline.errors import MemolineError
-from workers.cli.options import Json
+from workers.cli.options import json_lines
 from workers.cli.output import Output, shown
 
-Files = Annotated[list[str], typer.Argument(metavar="FILE…", help="Recordings.")]
 
-
-def add_to(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    app.command()(inspect)
-    app.command()(convert)
-    app.command()(host)
-
-
-def inspect(files: Files, as_json: Json = False) -> int:
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE…")
+@json_lines
+def inspect(files: tuple[str, ...], as_json: bool) -> int:
     """Say what each recording is and what would be done with it, and why. Changes nothing.
 
     Example: memoline inspect *.wav lecture.webm
     """
     from pipeline.audio import inspect as look
-    from pipeline.settings import load_audio_settings
+    from pipeline.environment import load_audio_settings
 
     out, settings, status = Output(as_json=as_json), load_audio_settings(), 0
     for name in files:
@@ -44,17 +37,19 @@ def inspect(files: Files, as_json: Json = False) -> int:
     return status
 
 
-def convert(
-    files: Files,
-    out_dir: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Where the memos go.")],
-    as_json: Json = False,
-) -> int:
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE…")
+@click.option(
+    "-o", "--out", "out_dir", required=True, metavar="DIR", type=click.Path(path_type=Path), help="Where the memos go."
+)
+@json_lines
+def convert(files: tuple[str, ...], out_dir: Path, as_json: bool) -> int:
     """Do the audio step alone: make each recording a file that Linq accepts. Needs no network.
 
     Example: memoline convert lecture.webm -o out/
     """
     from pipeline.audio import convert as make
-    from pipeline.settings import load_audio_settings
+    from pipeline.environment import load_audio_settings
 
     out, settings, status = Output(as_json=as_json), load_audio_settings(), 0
     for name in files:
@@ -71,7 +66,10 @@ def convert(
     return status
 
 
-def host(file: Annotated[str, typer.Argument(metavar="FILE")], as_json: Json = False) -> int:
+@click.command()
+@click.argument("file", metavar="FILE")
+@json_lines
+def host(file: str, as_json: bool) -> int:
     """Convert a recording, store it, check its URL as the receiver will, and print the URL. Sends nothing.
 
     Example: memoline host note.ogg

@@ -74,6 +74,6 @@ def _waited(get: Callable[[str], Job], job: Job, out: Output) -> int:
 
 
 def _confirmed(count: int, source: str) -> bool:
-    import typer
+    import click
 
-    return typer.confirm(f"Register {count} recordings of {source}?", default=True, err=True)
+    return click.confirm(f"Register {count} recordings of {source}?", default=True, err=True)

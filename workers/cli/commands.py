@@ -1,19 +1,34 @@
-"""All commands, put together."""
+"""All commands, put together; the file of a command is read when it is called, so that each starts fast."""
 
 from __future__ import annotations
 
-import typer
+from collections.abc import Mapping
+from importlib import import_module
 
-from workers.cli import audio, doctor, jobs, processes, stack
+import click
 
-app = typer.Typer(
-    name="memoline",
-    help="Gets a recording to a person as a voice memo, exactly once.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-for room in (audio, jobs, processes, stack, doctor):
-    room.add_to(app)
+WHERE: Mapping[str, tuple[str, ...]] = {
+    "audio": ("inspect", "convert", "host"),
+    "jobs": ("send", "backfill", "jobs", "show", "retry", "cancel", "resolve", "assign"),
+    "processes": ("worker", "watch", "serve", "sweep"),
+    "stack": ("up", "down", "status", "env", "sandbox"),
+    "doctor": ("doctor",),
+}
+"""The commands by the file that has them, in the order of `memoline --help`."""
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return [name for names in WHERE.values() for name in names]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        for file, names in WHERE.items():
+            if cmd_name in names:
+                command = getattr(import_module(f"workers.cli.{file}"), cmd_name)
+                return command if isinstance(command, click.Command) else None
+        return None
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+def app() -> None:
+    """Gets a recording to a person as a voice memo, exactly once."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
 from pipeline.errors import MemolineError, Misuse, PartUnreachable
-from pipeline.settings import Settings
-from workers.cli.options import Json
+from workers.cli.options import json_lines
 from workers.cli.output import Output
+
+if TYPE_CHECKING:
+    from pipeline.settings import Settings
 
 LITTLE_BYTES = 1_000_000_000
 
@@ -26,12 +29,9 @@ class Finding:
     exit_status: int = 0
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the command of this file."""
-    app.command()(doctor)
-
-
-def doctor(as_json: Json = False) -> int:
+@click.command()
+@json_lines
+def doctor(as_json: bool) -> int:
     """Check every part: settings, ffmpeg, disk, ledger, Redis, S3, CDN, Linq, and what contains the decoder."""
     from pipeline.settings import load_settings
 

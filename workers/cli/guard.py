@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-import typer
+import click
 
 from pipeline.errors import JobFailed, MemolineError, Misuse
 from workers.cli.output import Output
@@ -24,22 +24,21 @@ def run(arguments: Sequence[str]) -> int:
 
     out = Output(as_json="--json" in arguments)
     try:
-        command = typer.main.get_command(app)
-        status = command.main(list(arguments) or ["--help"], prog_name="memoline", standalone_mode=False)
+        status = app.main(list(arguments) or ["--help"], prog_name="memoline", standalone_mode=False)
         sys.stdout.flush()
         return status if isinstance(status, int) else 0
     except MemolineError as error:
         return _told(out, error)
-    except typer.Exit as stop:
-        return stop.exit_code
-    except (KeyboardInterrupt, typer.Abort):
+    except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has gone; Python must not complain when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except Exception as error:
-        return _told(out, _usage(error) or _crash())
+    except click.ClickException as error:
+        return _told(out, _usage(error))
+    except Exception:
+        return _told(out, _crash())
 
 
 def _told(out: Output, error: MemolineError) -> int:
@@ -53,11 +52,8 @@ def _told(out: Output, error: MemolineError) -> int:
     return error.exit_status
 
 
-def _usage(error: Exception) -> Misuse | None:
-    """What was wrong with the arguments; None for another error. Typer carries a click of its own, whose classes have
-    no public name: they are known by what they can do."""
-    if not hasattr(error, "format_message"):
-        return None
+def _usage(error: click.ClickException) -> Misuse:
+    """What was wrong with the arguments."""
     context = getattr(error, "ctx", None)
     hint = context.command_path if context else "memoline"
     return Misuse("usage", f"{error.format_message().rstrip('.')}: see `{hint} --help`.")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
 from pipeline.errors import Misuse
 from pipeline.model import Job, State
-from workers.cli.options import Chat, JobId, Json, Key, NotBefore, OverflowOption
+from workers.cli import options
 from workers.cli.output import Output
 
 if TYPE_CHECKING:
@@ -19,23 +19,29 @@ if TYPE_CHECKING:
 _COLUMNS = ("job_id", "state", "chat_id", "source", "code", "url")
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    for command in (send, backfill, jobs, show, retry, cancel, resolve, assign):
-        app.command()(command)
-
-
+@click.command()
+@click.argument("file", metavar="FILE")
+@options.chat
+@options.key
+@click.option("--wait", is_flag=True, help="Until the memo was sent, or was not.")
+@click.option(
+    "--timeout", "timeout_s", type=float, default=600, show_default=True, metavar="S", help="How long --wait waits."
+)
+@options.overflow
+@options.not_before
+@options.json_lines
 def send(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A file, or s3://bucket/key.")],
-    chat: Chat,
-    key: Key = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Until the memo was sent, or was not.")] = False,
-    timeout_s: Annotated[float, typer.Option("--timeout", metavar="S", help="How long --wait waits.")] = 600,
-    overflow: OverflowOption = None,
-    not_before: NotBefore = None,
-    as_json: Json = False,
+    file: str,
+    chat: str,
+    key: str | None,
+    wait: bool,
+    timeout_s: float,
+    overflow: str | None,
+    not_before: str | None,
+    as_json: bool,
 ) -> int:
-    """Send a recording to a chat as a voice memo. Returns once the job is registered: it goes on by itself.
+    """Send a recording, a file or s3://bucket/key, to a chat as a voice memo. Returns once the job is registered: it
+    goes on by itself.
 
     Example: memoline send note.ogg --chat 5e0d0000-0000-4000-8000-000000000001 --wait
     """
@@ -65,13 +71,13 @@ def send(
     return status
 
 
-def backfill(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A folder, s3://bucket/prefix, or a manifest.")],
-    chat: Annotated[str | None, typer.Option("--chat", metavar="ID", help="For rows that name no chat.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be registered.")] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Until every job has ended.")] = False,
-    as_json: Json = False,
-) -> int:
+@click.command()
+@click.argument("source", metavar="SOURCE")
+@click.option("--chat", metavar="ID", help="For rows that name no chat.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be registered.")
+@click.option("--wait", is_flag=True, help="Until every job has ended.")
+@options.json_lines
+def backfill(source: str, chat: str | None, dry_run: bool, wait: bool, as_json: bool) -> int:
     """Register many recordings: those of a folder, a bucket prefix, or a manifest (.csv with a header, .jsonl).
 
     Running it twice makes no second job. Example: memoline backfill manifest.csv --dry-run
@@ -81,13 +87,13 @@ def backfill(
     return run(source, chat, dry_run=dry_run, wait=wait, as_json=as_json, by=_by())
 
 
-def jobs(
-    state: Annotated[str | None, typer.Option("--state", metavar="STATE")] = None,
-    chat: Annotated[str | None, typer.Option("--chat", metavar="ID")] = None,
-    code: Annotated[str | None, typer.Option("--code", metavar="CODE")] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many; all by default.")] = None,
-    as_json: Json = False,
-) -> int:
+@click.command()
+@click.option("--state", metavar="STATE", help="Only in this state, or in these, comma-separated.")
+@click.option("--chat", metavar="ID", help="Only of this chat.")
+@click.option("--code", metavar="CODE", help="Only with this code.")
+@click.option("--limit", type=click.IntRange(min=1), help="At most so many; all by default.")
+@options.json_lines
+def jobs(state: str | None, chat: str | None, code: str | None, limit: int | None, as_json: bool) -> int:
     """List jobs, oldest first.
 
     Example: memoline jobs --state HELD
@@ -101,7 +107,10 @@ def jobs(
     return 0
 
 
-def show(job_id: JobId, as_json: Json = False) -> int:
+@click.command()
+@options.job_id
+@options.json_lines
+def show(job_id: str, as_json: bool) -> int:
     """Show one job with its timeline.
 
     Example: memoline show 3f9a2c
@@ -118,21 +127,31 @@ def show(job_id: JobId, as_json: Json = False) -> int:
     return 0
 
 
-def retry(job_id: JobId, as_json: Json = False) -> int:
+@click.command()
+@options.job_id
+@options.json_lines
+def retry(job_id: str, as_json: bool) -> int:
     """Try a REJECTED job, or a FAILED one that Linq never took, from the beginning."""
     from pipeline import decisions
 
     return _decide(job_id, as_json, decisions.retry)
 
 
-def cancel(job_id: JobId, as_json: Json = False) -> int:
+@click.command()
+@options.job_id
+@options.json_lines
+def cancel(job_id: str, as_json: bool) -> int:
     """End a job that was not sent yet, or say truthfully that it is too late."""
     from pipeline import decisions
 
     return _decide(job_id, as_json, decisions.cancel)
 
 
-def assign(job_id: JobId, chat: Chat, as_json: Json = False) -> int:
+@click.command()
+@options.job_id
+@options.chat
+@options.json_lines
+def assign(job_id: str, chat: str, as_json: bool) -> int:
     """Give a job that is HELD for want of a chat (no-chat) its chat."""
     from pipeline import decisions
     from workers.doors import check_chat_id
@@ -141,14 +160,14 @@ def assign(job_id: JobId, chat: Chat, as_json: Json = False) -> int:
     return _decide(job_id, as_json, lambda parts, job: decisions.assign(parts, job, chat_id))
 
 
-def resolve(
-    job_id: JobId,
-    sent: Annotated[str | None, typer.Option("--sent", metavar="MESSAGE_ID", help="It is in the chat.")] = None,
-    resend: Annotated[bool, typer.Option("--resend", help="It is not in the chat: send it again.")] = False,
-    give_up: Annotated[bool, typer.Option("--give-up", help="Let it be.")] = False,
-    why: Annotated[str, typer.Option("--why", help="Kept in the history.")] = "",
-    as_json: Json = False,
-) -> int:
+@click.command()
+@options.job_id
+@click.option("--sent", metavar="MESSAGE_ID", help="It is in the chat.")
+@click.option("--resend", is_flag=True, help="It is not in the chat: send it again.")
+@click.option("--give-up", is_flag=True, help="Let it be.")
+@click.option("--why", default="", help="Kept in the history.")
+@options.json_lines
+def resolve(job_id: str, sent: str | None, resend: bool, give_up: bool, why: str, as_json: bool) -> int:
     """Decide about a job whose outcome nobody knows (HELD, outcome-unknown). Look into the chat first.
 
     Example: memoline resolve 3f9a2c --resend --why "asked her, nothing came"

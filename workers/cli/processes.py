@@ -5,35 +5,34 @@ from __future__ import annotations
 import signal
 import threading
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
-import typer
+import click
 
 from pipeline.errors import Misuse
-from pipeline.settings import Settings, load_settings
-from workers.cli.options import Json
+from workers.cli.options import json_lines
+
+if TYPE_CHECKING:
+    from pipeline.settings import Settings
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    for command in (worker, watch, serve, sweep):
-        app.command()(command)
-
-
-def worker(
-    kind: Annotated[str, typer.Argument(metavar="audio|send", help="Which queue to work on.")],
-    as_json: Json = False,  # noqa: ARG001 (errors are JSON then)
-) -> int:
+@click.command()
+@click.argument("kind", metavar="audio|send")
+@json_lines
+def worker(kind: str, as_json: bool) -> int:  # noqa: ARG001 (errors are JSON then)
     """Work on a queue: audio prepares recordings (one slot a core), send delivers memos."""
     if kind not in ("audio", "send"):
         raise Misuse("usage", f"{kind!r} is no worker: say `memoline worker audio` or `memoline worker send`.")
+    from pipeline.settings import load_settings
     from workers.worker import run_worker
 
     run_worker(cast(Literal["audio", "send"], kind), load_settings())
     return 0
 
 
-def watch(as_json: Json = False) -> int:  # noqa: ARG001
+@click.command()
+@json_lines
+def watch(as_json: bool) -> int:  # noqa: ARG001
     """Watch the inbox bucket, and register what is dropped there."""
     from workers.watcher import watch_for_ever
 
@@ -42,7 +41,9 @@ def watch(as_json: Json = False) -> int:  # noqa: ARG001
     return 0
 
 
-def sweep(as_json: Json = False) -> int:  # noqa: ARG001
+@click.command()
+@json_lines
+def sweep(as_json: bool) -> int:  # noqa: ARG001
     """Find every job that should move, and hint it again."""
     from workers.sweeper import sweep_for_ever
 
@@ -51,7 +52,9 @@ def sweep(as_json: Json = False) -> int:  # noqa: ARG001
     return 0
 
 
-def serve(as_json: Json = False) -> int:  # noqa: ARG001
+@click.command()
+@json_lines
+def serve(as_json: bool) -> int:  # noqa: ARG001
     """Serve the HTTP door and the webhook receiver."""
     from workers.web import serve as serve_web
 
@@ -61,6 +64,7 @@ def serve(as_json: Json = False) -> int:  # noqa: ARG001
 
 
 def _ready_to_log() -> Settings:
+    from pipeline.settings import load_settings
     from workers.log import set_up_logging
 
     settings = load_settings()

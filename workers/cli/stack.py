@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
-from workers.cli.options import Json
+from workers.cli.options import json_lines
 from workers.cli.output import Output
 
-
-def add_to(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    for command in (up, down, status, env, sandbox):
-        app.command()(command)
+NOT_NEGATIVE = click.FloatRange(min=0)
 
 
-def up(as_json: Json = False) -> int:
+@click.command()
+@json_lines
+def up(as_json: bool) -> int:
     """Start the embedded stack and all processes, supervised; return when all are healthy. Safe to call twice."""
     from infra.local import stack
-    from pipeline.settings import explicit_values, load_settings
+    from pipeline.environment import explicit_values
+    from pipeline.settings import load_settings
 
     out, settings = Output(as_json=as_json), load_settings()
     made = stack.up(explicit_values(), settings.home, on_progress=out.say)
@@ -31,7 +29,9 @@ def up(as_json: Json = False) -> int:
     return 0
 
 
-def down(as_json: Json = False) -> int:
+@click.command()
+@json_lines
+def down(as_json: bool) -> int:
     """Stop exactly what `up` started."""
     from infra.local import stack
     from pipeline.settings import load_settings
@@ -43,7 +43,9 @@ def down(as_json: Json = False) -> int:
     return 0
 
 
-def status(as_json: Json = False) -> int:
+@click.command()
+@json_lines
+def status(as_json: bool) -> int:
     """Say which parts run, where, and how they are."""
     from infra.local import stack
     from pipeline.settings import load_settings
@@ -57,10 +59,13 @@ def status(as_json: Json = False) -> int:
     return 0
 
 
-def env(as_json: Json = False) -> int:
+@click.command()
+@json_lines
+def env(as_json: bool) -> int:
     """Print the running stack's settings, for `eval "$(memoline env)"`."""
     from infra.local import stack
-    from pipeline.settings import explicit_values, load_settings
+    from pipeline.environment import explicit_values
+    from pipeline.settings import load_settings
 
     values = stack.environment(load_settings().home, explicit_values())
     lines = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in sorted(values.items()))
@@ -68,18 +73,29 @@ def env(as_json: Json = False) -> int:
     return 0
 
 
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=4010, show_default=True, help="0 chooses a free one.")
+@click.option(
+    "--api-key-env", metavar="NAME", default="LINQ_API_V3_API_KEY", show_default=True,
+    help="Holds the key to accept; without it: sandbox-key.",
+)  # fmt: skip
+@click.option("--ca-bundle", type=click.Path(path_type=Path), help="A further CA for fetching memos.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Keep messages over restarts.")
+@click.option("--seed", type=int, default=0, show_default=True, help="For faults that come by chance.")
+@click.option("--strict-chats", is_flag=True, help="Know only chats that were created.")
+@click.option("--delivery-delay-s", type=NOT_NEGATIVE, default=0.2, show_default=True, help="Until a memo arrives.")
+@click.option("--webhook-retry-s", type=NOT_NEGATIVE, default=1.0, show_default=True, help="Before the second try.")
+@json_lines
 def sandbox(
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 chooses a free one.")] = 4010,
-    api_key_env: Annotated[
-        str, typer.Option("--api-key-env", metavar="NAME", help="Holds the key to accept; without it: sandbox-key.")
-    ] = "LINQ_API_V3_API_KEY",
-    ca_bundle: Annotated[Path | None, typer.Option("--ca-bundle", help="A further CA for fetching memos.")] = None,
-    data_dir: Annotated[Path | None, typer.Option("--data-dir", help="Keep messages over restarts.")] = None,
-    seed: Annotated[int, typer.Option("--seed", help="For faults that come by chance.")] = 0,
-    strict_chats: Annotated[bool, typer.Option("--strict-chats", help="Know only chats that were created.")] = False,
-    delivery_delay_s: Annotated[float, typer.Option("--delivery-delay-s", min=0, help="Until a memo arrives.")] = 0.2,
-    webhook_retry_s: Annotated[float, typer.Option("--webhook-retry-s", min=0, help="Before the second try.")] = 1.0,
-    as_json: Json = False,
+    port: int,
+    api_key_env: str,
+    ca_bundle: Path | None,
+    data_dir: Path | None,
+    seed: int,
+    strict_chats: bool,
+    delivery_delay_s: float,
+    webhook_retry_s: float,
+    as_json: bool,
 ) -> int:
     """Run the Linq sandbox alone: a server that behaves as the Partner API v3 does. docs/linq-sandbox.md tells more."""
     import os
