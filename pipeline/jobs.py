@@ -24,7 +24,7 @@ from pipeline.model import Hosted, Job, NewJob, Outcome, OutcomeKind, PauseScope
 from pipeline.ports import Parts
 from pipeline.reconcile import confirm_later, look
 from pipeline.sending.pacing import backoff_s, poll_after_s
-from pipeline.settling import apply_report, let_go, settled
+from pipeline.settling import apply_kept, apply_report, let_go, settled
 
 _GONE_FOR_GOOD = frozenset({"recording-gone", "superseded", "source-changed"})
 _OURS_TO_MEND = frozenset({"disk-full", "cdn-wrong"})
@@ -66,7 +66,7 @@ def prepare(parts: Parts, job_id: str) -> Job | None:
 def deliver(parts: Parts, job_id: str) -> Job | None:
     """Move on whatever the job's chat has to send, in order. Returns the named job as it is then."""
     job = parts.ledger.get(job_id)
-    if job.state is State.SENT:
+    if job.state is State.SENT or (job.state is State.FAILED and job.message_id):
         return _poll(parts, job)
     while job.chat_id and _step_chat(parts, job.chat_id):
         pass
@@ -74,13 +74,19 @@ def deliver(parts: Parts, job_id: str) -> Job | None:
 
 
 def settle(parts: Parts, report: StatusReport) -> Job | None:
-    """Take in what Linq says became of a message. Durable on return, also where no job is known for it yet.
-
-    One that is known already is applied again: whoever kept it may have died before he could."""
+    """Take in what Linq says. Durable on return, also where no job is known for it yet."""
     if report.event_id:
         parts.ledger.keep_report(report)
-    job = parts.ledger.find_message(report)
-    return apply_report(parts, job, report) if job else None
+    return settle_kept(parts, (report,))[0]
+
+
+def settle_kept(parts: Parts, reports: Sequence[StatusReport]) -> tuple[Job | None, ...]:
+    """Apply reports that are kept already, and note it. One that somebody applied before is applied again, to no
+    effect; one that is too early stays noted as waiting. Returns the job of each, where one is known."""
+    applied = [apply_kept(parts, report) for report in reports]
+    done = {one.event_id: now for one, now in zip(reports, applied, strict=True) if one.event_id and now.done}
+    parts.ledger.applied({event_id: now.job.job_id if now.job else None for event_id, now in done.items()})
+    return tuple(now.job for now in applied)
 
 
 # ---------------------------------------------------------------------------------------------------------- prepare
@@ -312,7 +318,8 @@ def _hosted(job: Job) -> Hosted:
 
 
 def _poll(parts: Parts, job: Job) -> Job:
-    """Ask for the status of a sent memo: what heals an outage of the webhook receiver."""
+    """Ask for the status of a sent memo: what heals an outage of the webhook receiver. A memo that Linq could not
+    deliver is asked for as well, since it may be delivered after all."""
     now = parts.clock.now()
     if not 0 < job.next_look_at <= now or job.message_id is None:
         return job
@@ -320,7 +327,7 @@ def _poll(parts: Parts, job: Job) -> Job:
         report = parts.messenger.status(job.message_id)
     except PartUnreachable:
         report = None
-    if report and (moved := apply_report(parts, job, report)) and moved.state is not State.SENT:
+    if report and (moved := apply_report(parts, job, report)) and moved.state is not job.state:
         return moved
     later = poll_after_s(now - job.sending_since)
     return parts.ledger.note(job, next_look_at=now + later if later else 0.0)

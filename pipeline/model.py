@@ -294,8 +294,9 @@ class MessageList:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StatusReport:
-    """What Linq says became of a message, from a webhook or a poll. status: sent, delivered, read or failed.
-    event_id: None for a poll."""
+    """What Linq says became of a message, from a webhook or a poll. status: sent, delivered, read or failed; or, of a
+    chat, `wrote` or `opted-out`; or, of the line (E.164), `line-active` or `line-flagged`. event_id: None for a poll.
+    occurred_at: Unix seconds by Linq's clock. health: of the chat, as Linq last saw it."""
 
     status: str
     message_id: str | None
@@ -306,3 +307,5 @@ class StatusReport:
     reason: str | None = None
     occurred_at: float | None = None
     file_names: tuple[str, ...] = field(default=())
+    line: str | None = None
+    health: str | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 
 from pipeline.errors import Fenced, MemolineError
 from pipeline.model import Job, State, StatusReport
@@ -10,6 +11,11 @@ from pipeline.ports import Parts
 
 MATCHING_OFF = "matching-off"
 """The flag of the ledger by which lost sends are not looked for by file name any more."""
+
+WROTE, OPTED_OUT = "wrote", "opted-out"
+"""Standings of a chat: what they did last."""
+LINE_ACTIVE, LINE_FLAGGED = "line-active", "line-flagged"
+"""Standings of a line."""
 
 _AFTER_SENT = (State.SENT, State.DELIVERED, State.ERASED)
 _TRIES = 10
@@ -28,6 +34,31 @@ def settled(parts: Parts, job: Job) -> Job:
     for report in parts.ledger.reports_for(job):
         job = apply_report(parts, job, report) or job
     return job
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Applied:
+    """What became of a kept report. done: it need not be looked at again. job: whose it is, where one is known."""
+
+    done: bool
+    job: Job | None = None
+
+
+def apply_kept(parts: Parts, report: StatusReport) -> Applied:
+    """Apply a report that is kept. One that fits no job yet is found by `settled` once there is one."""
+    if scope := scope_of(report):
+        parts.ledger.stand(scope, report.status, report.occurred_at or parts.clock.now())
+        return Applied(done=True)
+    job = parts.ledger.find_message(report)
+    moved = apply_report(parts, job, report) if job else None
+    return Applied(done=job is None or moved is not None, job=moved)
+
+
+def scope_of(report: StatusReport) -> str | None:
+    """The chat or line that a report is about; None where it is about a message."""
+    if report.status in (WROTE, OPTED_OUT):
+        return f"chat:{report.chat_id}"
+    return f"line:{report.line}" if report.status in (LINE_ACTIVE, LINE_FLAGGED) else None
 
 
 def apply_report(parts: Parts, job: Job, report: StatusReport) -> Job | None:
@@ -59,7 +90,8 @@ def _moved(parts: Parts, job: Job, report: StatusReport) -> Job:
     if report.status in ("delivered", "read") and job.state in (State.SENT, State.FAILED):
         return parts.ledger.move(job, State.DELIVERED, by=parts.by, code=None, message=None, next_look_at=0.0, **known)
     if report.status == "failed" and job.state is State.SENT:
-        why = f"Linq could not deliver it: {report.reason or 'no reason given'} ({report.code})."
+        which = f" ({report.code})" if report.code else ""
+        why = f"Linq could not deliver it: {report.reason or 'no reason given'}{which}."
         return parts.ledger.move(job, State.FAILED, by=parts.by, code="not-delivered", message=why, **known)
     return job
 

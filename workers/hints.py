@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pipeline.ledger.states import POLLED
 from pipeline.model import Job, State
 from workers.log import logger
 
@@ -20,7 +21,7 @@ def task_for(job: Job) -> tuple[str, str] | None:
     """(task, queue) of the step that a job waits for, None where it waits for nobody of ours."""
     if job.state in (State.RECEIVED, State.PREPARING):
         return PREPARE, "audio"
-    if job.state in (State.HOSTED, State.SENDING, State.UNCONFIRMED, State.SENT):
+    if job.state in (State.HOSTED, State.SENDING, State.UNCONFIRMED, *POLLED):
         return DELIVER, "send"
     return None
 

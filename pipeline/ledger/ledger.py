@@ -7,27 +7,28 @@ Every method is one short transaction, safe for any number of threads and proces
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, func, select, update
 
 from pipeline.errors import JobFailed, KeyReused, NoSuchJob, NotNow
-from pipeline.ledger import changes, queries, reports
+from pipeline.ledger import changes, queries
 from pipeline.ledger.batch import add_batch
 from pipeline.ledger.engine import Database
+from pipeline.ledger.reports import ReportLedger
 from pipeline.ledger.rows import changed_columns, to_job
 from pipeline.ledger.states import OPEN, is_late, why_not
 from pipeline.ledger.tables import in_states, install, jobs, pauses
 from pipeline.ledger.upsert import insert_new, put
-from pipeline.model import HistoryEntry, Job, NewJob, Request, State, StatusReport
+from pipeline.model import HistoryEntry, Job, NewJob, Request, State
 from pipeline.ports import Clock
 
 SHORTEST_PREFIX = 6
 _SECRET = "secret"  # noqa: S105 (the name of a row)
 
 
-class SqlLedger:
+class SqlLedger(ReportLedger):
     """The jobs in a database whose schema `migrate` has brought up to date.
 
     url_or_engine: `sqlite:////path`, `postgresql://…`, or an engine to use as it is. Connects when first used, in each
@@ -159,33 +160,6 @@ class SqlLedger:
         with self.database.read() as connection:
             created_at = connection.execute(select(jobs.c.created_at).where(jobs.c.seq == first)).scalar()
         return max(0.0, now - created_at) if created_at else 0.0
-
-    # -------------------------------------------------------------------------------------------------- reports
-
-    def keep_report(self, report: StatusReport) -> bool:
-        """Keep what a webhook said, durably; False where its event id is known."""
-        return self.keep_reports([report])[0]
-
-    def keep_reports(self, many: Iterable[StatusReport]) -> tuple[bool, ...]:
-        """`keep_report` for a group in one commit."""
-        now = self._clock.now()
-        with self.database.write() as connection:
-            return tuple(reports.keep(connection, report, now=now) for report in many)
-
-    def report_counts(self) -> dict[str, int]:
-        """How many reports are kept, by status."""
-        with self.database.read() as connection:
-            return reports.counts(connection)
-
-    def reports_for(self, job: Job) -> tuple[StatusReport, ...]:
-        """The kept reports about a job's message, in the order in which they came."""
-        with self.database.read() as connection:
-            return reports.of_job(connection, job)
-
-    def find_message(self, report: StatusReport) -> Job | None:
-        """The job whose message a report is about: by message id, else trace id, else file name and chat."""
-        with self.database.read() as connection:
-            return reports.job_of(connection, report)
 
     # ------------------------------------------------------------------------------------------ pauses, install
 

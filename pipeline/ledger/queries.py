@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, case, func, or_, select
 
-from pipeline.ledger.states import IN_FLIGHT, KEEPS_PLACE, MAY_STEP_ASIDE
+from pipeline.ledger.states import IN_FLIGHT, KEEPS_PLACE, MAY_STEP_ASIDE, POLLED
 from pipeline.ledger.tables import ZERO, fixed, in_states, jobs
 from pipeline.model import Job, Lane, State, StatusReport
 
@@ -76,7 +76,7 @@ def _timed(now: float, limit: int) -> tuple[Select[Any], ...]:
     c = jobs.c
     lost = and_(c.state == fixed(State.SENDING), c.deadline < now)
     look = and_(c.state == fixed(State.UNCONFIRMED), c.next_look_at <= now)
-    poll = and_(c.state == fixed(State.SENT), c.next_look_at > ZERO, c.next_look_at <= now)
+    poll = and_(in_states(POLLED), c.next_look_at > ZERO, c.message_id.is_not(None), c.next_look_at <= now)
     return (
         select(jobs).where(lost).order_by(c.deadline).limit(limit),
         select(jobs).where(look).order_by(c.next_look_at).limit(limit),

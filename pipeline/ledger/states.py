@@ -20,6 +20,9 @@ MAY_STEP_ASIDE: Final = (State.RECEIVED, State.HOSTED)
 IN_FLIGHT: Final = (State.SENDING, State.UNCONFIRMED)
 """Linq may have the memo already: nothing of the lane goes before it is known."""
 
+POLLED: Final = (State.SENT, State.FAILED)
+"""Linq may still report another end of the message: delivered, or, in rare cases, delivered after it had failed."""
+
 TERMINAL: Final = frozenset({State.DELIVERED, State.REJECTED, State.FAILED, State.CANCELLED, State.ERASED})
 """Nothing happens any more by itself, but for a report or an answer that comes late."""
 

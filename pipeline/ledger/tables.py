@@ -24,7 +24,7 @@ from sqlalchemy import (
     literal,
 )
 
-from pipeline.ledger.states import IN_FLIGHT, OPEN
+from pipeline.ledger.states import IN_FLIGHT, OPEN, POLLED
 from pipeline.model import State
 
 metadata: Final = MetaData()
@@ -106,7 +106,10 @@ reports: Final = Table(
     Column("status", String(32), nullable=False),
     Column("payload", JSON, nullable=False),
     _time("received_at"),
+    _count("waiting"),
+    Column("job_id", Text),
 )
+"""waiting: 1 until it was applied. job_id: the job that it was applied to; NULL as long as none is known."""
 
 pauses: Final = Table(
     "pauses",
@@ -115,6 +118,15 @@ pauses: Final = Table(
     _time("until_at"),
     Column("why", Text, nullable=False),
 )
+
+standings: Final = Table(
+    "standings",
+    metadata,
+    Column("scope", Text, primary_key=True),
+    Column("standing", String(32), nullable=False),
+    _time("since_at"),
+)
+"""What Linq last said of a chat (`chat:ID`) or a line (`line:NUMBER`)."""
 
 install: Final = Table(
     "install",
@@ -153,13 +165,20 @@ _partial("jobs_received", _is(State.RECEIVED), jobs.c.lane.desc(), jobs.c.seq, j
 _partial("jobs_preparing", _is(State.PREPARING), jobs.c.lease_until)
 _partial("jobs_sending", _is(State.SENDING), jobs.c.deadline)
 _partial("jobs_unconfirmed", _is(State.UNCONFIRMED), jobs.c.next_look_at)
-_partial("jobs_polled", and_(_is(State.SENT), jobs.c.next_look_at > ZERO), jobs.c.next_look_at)
+_partial(
+    "jobs_polled",
+    and_(in_states(POLLED), jobs.c.next_look_at > ZERO, jobs.c.message_id.is_not(None)),
+    jobs.c.next_look_at,
+)
 _partial("jobs_message_id", jobs.c.message_id.is_not(None), jobs.c.message_id)
 _partial("jobs_trace_id", jobs.c.trace_id.is_not(None), jobs.c.trace_id)
 _partial("jobs_file_name", jobs.c.file_name.is_not(None), jobs.c.file_name)
 Index("jobs_state", jobs.c.state, jobs.c.seq)
 Index("jobs_chat", jobs.c.chat_id, jobs.c.seq)
 Index("history_job", history.c.job_id, history.c.id)
+_partial("reports_waiting", reports.c.waiting > ZERO, reports.c.received_at, reports.c.event_id)
+_partial("reports_orphans", reports.c.job_id.is_(None), reports.c.received_at)
+Index("reports_received", reports.c.received_at)
 Index("reports_message_id", reports.c.message_id)
 Index("reports_trace_id", reports.c.trace_id)
 Index("reports_file_name", reports.c.file_name)

@@ -122,7 +122,7 @@ def test_sends_and_looks_are_due_at_their_time(ledger: SqlLedger) -> None:
     """SENDING past its deadline, UNCONFIRMED at its look, SENT at its poll, and not a second earlier."""
     bring(ledger, add(ledger, "a"), State.SENDING, deadline=NOW)
     bring(ledger, add(ledger, "b", chat_id="2"), State.UNCONFIRMED, next_look_at=NOW + 10)
-    bring(ledger, add(ledger, "c", chat_id="3"), State.SENT, next_look_at=NOW + 20)
+    bring(ledger, add(ledger, "c", chat_id="3"), State.SENT, message_id="m-1", next_look_at=NOW + 20)
     bring(ledger, add(ledger, "d", chat_id="4"), State.SENT)
     bring(ledger, add(ledger, "e", chat_id="5"), State.DELIVERED, next_look_at=NOW - 10)
     assert due(ledger, NOW) == set()
@@ -136,7 +136,7 @@ def test_a_crowd_of_one_kind_does_not_hide_the_others(ledger: SqlLedger) -> None
     for n in range(20):
         add(ledger, f"old-{n}", lane="backfill")
     add(ledger, "live")
-    bring(ledger, add(ledger, "polled", chat_id="2"), State.SENT, next_look_at=NOW)
+    bring(ledger, add(ledger, "polled", chat_id="2"), State.SENT, message_id="m-1", next_look_at=NOW)
     hosted(ledger, "hosted", chat_id="3")
     found = ledger.due(NOW, 4)
     assert len(found) == 4

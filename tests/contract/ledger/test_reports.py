@@ -29,6 +29,46 @@ def test_a_group_of_reports_is_kept_in_one_commit(ledger: SqlLedger) -> None:
     assert ledger.keep_reports(group) == (True, True, False)
 
 
+def test_reports_wait_until_they_were_applied(ledger: SqlLedger, clock: SetClock) -> None:
+    """In the order in which they came, also within a group; an event that comes again does not wait again."""
+    group = [replace(REPORT, event_id=name) for name in ("z", "a", "m")]
+    ledger.keep_reports(group)
+    clock.time += 1
+    ledger.keep_report(later := replace(REPORT, event_id="b"))
+    assert ledger.waiting_reports(10) == (*group, later)
+    assert ledger.waiting_reports(2) == tuple(group[:2])
+    ledger.applied({"z": "job-a", "m": None})
+    assert not ledger.keep_report(group[0])
+    assert ledger.waiting_reports(10) == (group[1], later)
+    ledger.applied({})
+    assert ledger.last_report_at() == clock.time
+
+
+def test_reports_are_forgotten_in_time(ledger: SqlLedger, clock: SetClock) -> None:
+    """Old ones, and the oldest of too many that fit no job; never one that still waits."""
+    for number in range(6):
+        clock.time = 1_000 + number
+        ledger.keep_report(replace(REPORT, event_id=f"e-{number}"))
+    ledger.applied({"e-1": "job-a", "e-2": None, "e-3": None, "e-4": None, "e-5": "job-a"})
+    assert ledger.forget_reports(before=1_002, most_orphans=10) == 1  # e-1; e-0 waits
+    assert ledger.forget_reports(before=0, most_orphans=2) == 1  # e-2
+    assert ledger.forget_reports(before=0, most_orphans=2) == 0
+    ledger.applied({"e-0": None})
+    assert ledger.forget_reports(before=5_000, most_orphans=10) == 4
+    assert sum(ledger.report_counts().values()) == 0
+
+
+def test_older_news_never_replaces_newer(ledger: SqlLedger) -> None:
+    """Events come in any order; of a chat or a line the last thing said counts."""
+    assert ledger.standing("chat:x") is None
+    ledger.stand("chat:x", "opted-out", 50)
+    ledger.stand("chat:x", "wrote", 40)
+    assert ledger.standing("chat:x") == "opted-out"
+    ledger.stand("chat:x", "wrote", 60)
+    ledger.stand("line:x", "line-flagged", 1)
+    assert (ledger.standing("chat:x"), ledger.standing("line:x")) == ("wrote", "line-flagged")
+
+
 def test_a_report_may_come_before_its_job_knows_the_message(ledger: SqlLedger, clock: SetClock) -> None:
     """Reports without a job are kept, and found by message id in the order in which they came."""
     late = replace(REPORT, event_id="a-later-name-that-sorts-first", status="read", file_names=("x.m4a", "y"))

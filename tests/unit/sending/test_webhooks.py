@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import time
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
 from pipeline.errors import JobFailed
-from pipeline.sending.webhooks import SignatureWrong, parse, verify
+from pipeline.sending.webhooks import SignatureWrong, parse, sign, verify
 
 SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
 OLD = "whsec_" + base64.b64encode(b"o" * 32).decode()
@@ -103,6 +105,105 @@ def test_a_failure_may_name_no_ids() -> None:
 def test_their_messages_are_not_ours(data: dict[str, Any]) -> None:
     """What they sent says nothing of a job."""
     assert parse(event("message.sent", data)) is None
+
+
+def test_a_failure_in_the_adapters_shape() -> None:
+    """The vendor's own chat adapter reads `data.id` and `data.error`: taken as well."""
+    report = parse(event("message.failed", {"id": "m-1", "error": {"code": 4002, "message": "line\n away"}}))
+    assert report is not None
+    assert (report.message_id, report.code, report.reason) == ("m-1", "4002", "line  away")
+
+
+def test_the_chat_of_a_message_tells_its_line_and_health() -> None:
+    """Both stand in every message event of 2026-02-03."""
+    chat = {"id": "c", "owner_handle": {"handle": "+15550001"}, "health_status": {"status": "CRITICAL"}}
+    report = parse(event("message.sent", {"id": "m-1", "chat": chat}))
+    assert report is not None
+    assert (report.line, report.health) == ("+15550001", "CRITICAL")
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ("STOP", "opted-out"),
+        (" QUIT\n", "opted-out"),
+        ("Opt-Out", "opted-out"),
+        ("opt out", "opted-out"),
+        ("stop", "wrote"),
+        ("STOP it", "wrote"),
+        ("", "wrote"),
+        (None, "wrote"),
+    ],
+)
+def test_what_they_write_opts_out_or_in(text: str | None, status: str) -> None:
+    """Linq's words as the whole message block; anything else lifts the block. The text itself is not kept."""
+    parts = [{"type": "text", "value": text}] if text is not None else [{"type": "media", "filename": "STOP"}]
+    for data in (
+        {"id": "m-1", "direction": "inbound", "chat": {"id": "c-1", "is_group": False}, "parts": parts},
+        {"chat_id": "c-1", "is_from_me": False, "message": {"id": "m-1", "parts": parts}},
+    ):
+        report = parse(event("message.received", data))
+        assert report is not None
+        assert (report.status, report.chat_id, report.message_id, report.reason) == (status, "c-1", None, None)
+
+
+def test_groups_never_opt_out() -> None:
+    """Linq marks and blocks no group."""
+    chat = {"id": "c-1", "is_group": True}
+    assert parse(event("message.received", {"chat": chat, "parts": [{"type": "text", "value": "STOP"}]})) is None
+
+
+@pytest.mark.parametrize(("new", "status"), [("ACTIVE", "line-active"), ("FLAGGED", "line-flagged"), ("NEW", None)])
+def test_the_standing_of_a_line(new: str, status: str | None) -> None:
+    """With the moment at which it changed; a standing that is not known says nothing."""
+    data = {"phone_number": "+15550001", "new_status": new, "changed_at": "1970-01-01T00:01:00Z"}
+    report = parse(event("phone_number.status_updated", data))
+    found = (report.status, report.line, report.occurred_at) if report else None
+    assert found == ((status, "+15550001", 60.0) if status else None)
+
+
+ODD = [None, True, -(2**70), 1e999, "", "a\x00b", "\ud800", "x" * 300, [], {}, ["m"], {"a": "m"}, 10**400]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=lambda value: repr(value)[:20])
+def test_values_of_wrong_types_are_left_out(odd: object) -> None:
+    """An id that cannot be one is None: nothing that a database refuses, or could not index, is handed on."""
+    for kind in ("message.sent", "message.failed", "message.received", "phone_number.status_updated"):
+        names = ("id", "message_id", "chat_id", "code", "reason", "phone_number", "new_status", "changed_at", "parts")
+        data = dict.fromkeys(names, odd) | {"chat": {"id": odd, "owner_handle": odd}, "error": odd, "message": odd}
+        envelope = {"event_type": kind, "event_id": odd, "trace_id": odd, "created_at": odd, "data": data}
+        report = parse(json.dumps(envelope).encode())
+        if report is not None:
+            texts = [value for value in asdict(report).values() if isinstance(value, str)]
+            assert all(0 < len(text) <= 1_000 and text.isprintable() for text in texts)
+            assert report.message_id is report.chat_id is None
+            assert report.file_names == ()
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"a":' * 50_000, b'{"event_type":' + b"9" * 5_000 + b"}"])
+def test_deep_nesting_and_huge_numbers_are_no_events(body: bytes) -> None:
+    """Python's JSON gives up on these with errors of other kinds."""
+    with pytest.raises(JobFailed):
+        parse(body)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("1970-01-01T00:01:00", 60.0), ("1970-01-01T01:01:00+01:00", 60.0), ("9999-99-99", None), ("soon", None)],
+)
+def test_times_are_utc_where_they_do_not_say(text: str, seconds: float | None) -> None:
+    """Whatever the time zone of this machine."""
+    body = json.dumps({"event_type": "message.sent", "created_at": text, "data": {"id": "m"}}).encode()
+    report = parse(body)
+    assert report is not None
+    assert report.occurred_at == seconds
+
+
+def test_what_is_signed_is_taken() -> None:
+    """The headers by which a receiver is tried out are those of the library."""
+    verify(BODY, sign(BODY, "e-1", SECRET, at=time.time()), [SECRET])
+    with pytest.raises(SignatureWrong):
+        verify(BODY, sign(BODY, "e-1", SECRET, at=time.time() - 600), [SECRET])
 
 
 def test_unknown_types_are_ignored() -> None:
