@@ -35,9 +35,19 @@ class MemolineError(Exception):
         self.message = message
         self.facts: Mapping[str, object] = facts
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Errors pass from one process to another, whatever their constructor takes."""
+        return _again, (type(self), self.code, self.message, dict(self.facts))
+
     def as_json(self) -> dict[str, object]:
         """The value of the key `error` in JSON output."""
         return {"code": self.code, "message": self.message, **self.facts}
+
+
+def _again(kind: type[MemolineError], code: str, message: str, facts: Mapping[str, object]) -> MemolineError:
+    error = kind.__new__(kind)
+    MemolineError.__init__(error, code, message, **facts)
+    return error
 
 
 class Misuse(MemolineError):

@@ -26,6 +26,7 @@ from workers.doors import (
     request_for,
     request_for_object,
 )
+from workers.folders import files_under
 from workers.inbox import wish_of
 from workers.manifest import BadRow, Row, is_manifest, read_manifest
 from workers.s3_events import is_recording
@@ -101,30 +102,13 @@ def _beside(folder: Path, row: Row | BadRow) -> Row | BadRow:
 
 def _folder_rows(folder: Path) -> Iterator[Row | BadRow]:
     """A row a file; a folder inside that cannot be read is one to report, and the others go on."""
-    for number, found in enumerate(_files(folder), start=1):
+    for number, found in enumerate(files_under(folder), start=1):
         if isinstance(found, Path):
             yield Row(line=number, recording=str(found))
-        elif found.recording == str(folder):
-            raise Misuse(found.code, found.message, path=str(folder))
+        elif found.facts["path"] == str(folder):
+            raise found
         else:
-            yield replace(found, line=number)
-
-
-def _files(folder: Path) -> Iterator[Path | BadRow]:
-    """Every file under a folder, sorted part by part; hidden ones and links to folders are left out."""
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError as error:
-        text = f"The folder {folder} cannot be read: {error.strerror}."
-        yield BadRow(line=0, code="unreadable", message=text, recording=str(folder))
-        return
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir(follow_symlinks=False):
-            yield from _files(Path(entry.path))
-        elif not entry.is_dir():
-            yield Path(entry.path)
+            yield BadRow(line=number, code=found.code, message=found.message, recording=str(found.facts["path"]))
 
 
 def _bucket_rows(desk: Desk, source: str) -> Iterator[Row]:

@@ -99,13 +99,15 @@ def convert(
     out_dir: str | Path,
     settings: AudioSettings | None = None,
     on_progress: Callable[[float], None] | None = None,
+    name: str | None = None,
 ) -> Converted:
-    """Make a memo of a recording, in out_dir, named like it with the right extension. on_progress gets 0 to 1.
+    """Make a memo of a recording, in out_dir, named like it with the right extension, or by another name, given without
+    extension. No other file is overwritten: it gets `-2` then. on_progress gets the share that is done, 0 to 1.
 
     Raises RecordingRejected (and leaves nothing in out_dir), Misuse for the path or the folder, ToolFailed.
     """
     file = probe.checked_path(path)
-    memos = _prepare(file, Path(out_dir), _settings(settings), on_progress)
+    memos = _prepare(file, Path(out_dir), _settings(settings), on_progress, name or file.stem)
     if len(memos) == 1:
         return _converted(memos[0])
     seconds, size = sum(memo.duration_s for memo in memos), sum(memo.size_bytes for memo in memos)
@@ -132,11 +134,11 @@ class AudioRunner:
     def prepare(self, recording: Path, out_dir: Path, settings: AudioSettings) -> tuple[Memo, ...]:
         """One memo in out_dir, or several where it is split. Raises RecordingRejected, ToolFailed, Misuse."""
         ffmpeg = settings.ffmpeg or self._ffmpeg
-        return _prepare(probe.checked_path(recording), out_dir, replace(settings, ffmpeg=ffmpeg), None)
+        return _prepare(probe.checked_path(recording), out_dir, replace(settings, ffmpeg=ffmpeg), None, recording.stem)
 
 
 def _prepare(
-    file: Path, out_dir: Path, settings: AudioSettings, on_progress: Callable[[float], None] | None
+    file: Path, out_dir: Path, settings: AudioSettings, on_progress: Callable[[float], None] | None, name: str
 ) -> tuple[Memo, ...]:
     ffmpeg = child.find_ffmpeg(settings.ffmpeg)
     known = study(file, ffmpeg, settings)
@@ -146,8 +148,8 @@ def _prepare(
     try:
         memos = prepare.make(known, place, ffmpeg, settings, on_progress)
         if len(memos) == 1:
-            return (_publish(memos[0], out_dir, file.stem, file),)
-        return tuple(_publish(memo, out_dir, f"{file.stem}-part{at}", file) for at, memo in enumerate(memos, 1))
+            return (_publish(memos[0], out_dir, name, file),)
+        return tuple(_publish(memo, out_dir, f"{name}-part{at}", file) for at, memo in enumerate(memos, 1))
     finally:
         shutil.rmtree(place, ignore_errors=True)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
+import wave
 from collections.abc import Callable
 from pathlib import Path
 
@@ -75,7 +78,7 @@ def run(folder: Path, tmp_path: Path) -> Run:
         (["frobnicate"], 2, "usage"),
         (["inspect"], 2, "usage"),
         (["inspect", "none.wav"], 2, "no-such-file"),
-        (["inspect", "folder"], 2, "is-a-directory"),
+        (["inspect", "folder"], 2, "empty-folder"),
         (["inspect", "pipe.wav"], 2, "unreadable"),
         (["convert", "note.wav"], 2, "usage"),
         (["convert", "note.wav", "-o", "note.wav"], 2, "bad-out-dir"),
@@ -234,7 +237,9 @@ def test_people_get_sentences(run: Run, tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert done.stdout == "note.wav: pass-through. It is WAV and under the limit.\n"
-    assert done.stderr == "memoline: There is no file none.wav: check the path. [no-such-file]\n"
+    error, summary = done.stderr.splitlines()
+    assert error == "memoline: There is no file none.wav: check the path. [no-such-file]"
+    assert summary.startswith("2 recordings: 1 pass-through, 1 failed; 0:0")
 
 
 def test_an_error_of_ours_is_kept_in_a_file(run: Run, tmp_path: Path) -> None:
@@ -268,17 +273,108 @@ def test_up_without_its_packages_says_what_to_install(run_here: Run, monkeypatch
     assert not (Path.cwd() / ".memoline").exists()
 
 
-def test_a_command_that_is_told_to_stop_leaves_nothing(tmp_path: Path) -> None:
-    """SIGTERM amid an encode: no scratch folder, no half memo."""
-    long = make_wav(tmp_path / "long.wav", duration_s=1_200)
+@pytest.fixture(scope="session")
+def long_wav(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recording whose encode takes a moment, made of a short one."""
+    folder = tmp_path_factory.mktemp("long")
+    with wave.open(str(make_wav(folder / "short.wav", duration_s=20))) as short:
+        facts, sound = short.getparams(), short.readframes(short.getnframes())
+    with wave.open(str(folder / "long.wav"), "wb") as long:
+        long.setparams(facts)
+        long.writeframes(sound * 40)
+    return folder / "long.wav"
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_command_that_is_told_to_stop_leaves_nothing(
+    tmp_path: Path, long_wav: Path, number: signal.Signals, status: int, count: int
+) -> None:
+    """Amid one encode or several at once, twice: no scratch folder, no half memo, no process."""
+    archive, out, temporary = tmp_path / "archive", tmp_path / "out", tmp_path / "tmp"
+    archive.mkdir()
+    temporary.mkdir()
+    for copy in range(count):
+        (archive / f"{copy}.wav").hardlink_to(long_wav)
     process = subprocess.Popen(
-        [sys.executable, "-m", "workers", "convert", str(long), "-o", "out"],
-        env=dict(os.environ) | {"PYTHONPATH": str(ROOT), "MEMOLINE_HOME": str(tmp_path / "home")},
+        [sys.executable, "-m", "workers", "convert", str(archive), "-o", "out", "-j", "2"],
+        env=dict(os.environ) | {"PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)},
         cwd=tmp_path,
         stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    eventually(lambda: len(list(out.rglob("*.m4a"))) == min(count, 2) if out.is_dir() else False, "encodes have begun")
+    os.killpg(process.pid, number)  # as a terminal does; ffmpeg has sessions of its own
+    process.send_signal(number)
+    assert process.wait(20) == status
+    assert [*out.iterdir(), *temporary.iterdir()] == []
+    assert not _running_in(temporary)
+
+
+def _running_in(folder: Path) -> list[str]:
+    """Command lines of processes that name a folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            line = (entry / "cmdline").read_bytes().decode(errors="replace") if entry.name.isdigit() else ""
+            found += [line] if str(folder) in line else []
+    return found
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    """A folder with the same name in several places, and with what is no recording of it."""
+    (tmp_path / "archive" / "2024").mkdir(parents=True)
+    wav = make_wav(tmp_path / "archive" / "note.wav", duration_s=1)
+    (tmp_path / "archive" / ".trash").mkdir()
+    for place in ("2024/note.wav", ".trash/note.wav", ".hidden.wav"):
+        (tmp_path / "archive" / place).write_bytes(wav.read_bytes())
+    make_ogg(tmp_path / "archive" / "note.ogg", duration_s=1)
+    (tmp_path / "archive" / "circle").symlink_to(tmp_path / "archive")
+    (tmp_path / "archive" / "link.wav").symlink_to(wav)
+    return tmp_path / "archive"
+
+
+def test_folders_are_taken_file_by_file_in_order(run: Run, archive: Path) -> None:
+    """Hidden files and links to folders are left out; the results come in order, however many are in work."""
+    names = ["archive/2024/note.wav", "archive/link.wav", "archive/note.ogg", "archive/note.wav"]
+    for jobs in ("1", "3"):
+        ran = run("inspect", "archive", "none.wav", "archive/note.ogg", "-j", jobs)
+        told = [row.get("path") or row["error"]["path"] for row in ran.rows]
+        assert told == [*names, "none.wav", "archive/note.ogg"]
+        assert ran.status == 2
+
+
+def test_memos_of_a_folder_lie_as_their_recordings_do(run: Run, archive: Path, tmp_path: Path) -> None:
+    """Nothing is overwritten, by a rule that does not depend on who is ready first; a second run finds its memos."""
+    for arguments in (["archive"], ["archive"], ["."]):  # DIR itself is no recording
+        ran = run("convert", *arguments, "-o", "out", "-j", "3")
+        rows = [row for row in ran.rows if "archive" in row.get("source", "")]
+        made = [Path(row["path"]).relative_to(tmp_path / "out").as_posix() for row in rows]
+        below = "archive/" if arguments == ["."] else ""
+        assert made == [f"{below}{name}" for name in ("2024/note.wav", "link.wav", "note.m4a", "note-2.wav")]
+    assert [Path(row["source"]).name for row in rows] == ["note.wav", "link.wav", "note.ogg", "note.wav"]
+    assert len([path for path in (tmp_path / "out").rglob("*") if path.is_file()]) == 9, "with note.wav of the folder"
+
+
+def test_a_recording_whose_worker_is_killed_is_told_and_the_others_go_on(tmp_path: Path, long_wav: Path) -> None:
+    """As the kernel does when memory is short."""
+    for name in ("a.wav", "b.wav"):
+        (tmp_path / name).hardlink_to(long_wav)
+    make_ogg(tmp_path / "c.ogg", duration_s=1)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "workers", "convert", "a.wav", "b.wav", "c.ogg", "-o", "out", "-j", "2", "--json"],
+        env=dict(os.environ) | {"PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     out = tmp_path / "out"
-    eventually(lambda: out.is_dir() and list(out.rglob("*.m4a")), "the encode has begun")
-    process.terminate()
-    assert process.wait(20) == 143
-    assert list(out.iterdir()) == []
+    eventually(lambda: out.is_dir() and len(list(out.rglob("*.m4a"))) == 2, "the encodes have begun")
+    hands = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(hands[0]), signal.SIGKILL)
+    rows = [json.loads(line) for line in process.communicate(timeout=120)[0].splitlines()]
+    assert [row["error"]["code"] if "error" in row else row["action"] for row in rows] == [
+        *("worker-ended", "transcode", "transcode")
+    ]
+    assert process.returncode == 1

@@ -2,39 +2,62 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from pipeline.errors import MemolineError
+from pipeline.errors import MemolineError, RecordingRejected
+from workers.cli.bar import Bar
+from workers.cli.crew import cores, results
+from workers.cli.gathering import Found, gather
 from workers.cli.options import json_lines
-from workers.cli.output import Output, shown
+from workers.cli.output import Output
+
+if TYPE_CHECKING:
+    from pipeline.audio import Converted, Inspection
+
+at_once = click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(1, 256),
+    default=cores,
+    metavar="N",
+    help="So many at once; one a core by default.",
+)
 
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
+@at_once
 @json_lines
-def inspect(files: tuple[str, ...], as_json: bool) -> int:
+def inspect(files: tuple[str, ...], jobs: int, as_json: bool) -> int:
     """Say what each recording is and what would be done with it, and why. Changes nothing.
 
-    Example: memoline inspect *.wav lecture.webm
+    A folder stands for all files in it and its folders, hidden ones left out. Results come in the order given.
+
+    Example: memoline inspect *.wav archive/
     """
     from pipeline.audio import inspect as look
     from pipeline.environment import load_audio_settings
+    from workers.cli.listing import INSPECTED, Listing, inspected
 
-    out, settings, status = Output(as_json=as_json), load_audio_settings(), 0
-    for name in files:
-        try:
-            found = look(name, settings)
-        except MemolineError as error:
-            out.error(error, path=name)
-            status = max(status, error.exit_status)
-            continue
-        out.row(found.as_json(), shown(f"{name}: {found.action}. {found.reason}"))
-    return status
+    settings, found = load_audio_settings(), gather(files)
+    listing = Listing([item.path for item in found], INSPECTED)
+
+    def work(item: Found, _: Callable[[float], None]) -> Inspection:
+        return look(item.path, settings)
+
+    def row(item: Found, seen: Inspection) -> tuple[Mapping[str, object], str]:
+        told = f"{item.path}: {seen.action}. {seen.reason}"
+        return seen.as_json(), listing.row(item.path, inspected(seen), seen.reason, told)
+
+    bar = Bar([item.path for item in found], [1.0] * len(found), whole="inspected")
+    return _run(found, work, row, jobs, Output(as_json=as_json), bar, path_of=str)
 
 
 @click.command()
@@ -42,27 +65,75 @@ def inspect(files: tuple[str, ...], as_json: bool) -> int:
 @click.option(
     "-o", "--out", "out_dir", required=True, metavar="DIR", type=click.Path(path_type=Path), help="Where the memos go."
 )
+@at_once
 @json_lines
-def convert(files: tuple[str, ...], out_dir: Path, as_json: bool) -> int:
+def convert(files: tuple[str, ...], out_dir: Path, jobs: int, as_json: bool) -> int:
     """Do the audio step alone: make each recording a file that Linq accepts. Needs no network.
 
-    Example: memoline convert lecture.webm -o out/
+    A folder stands for all files in it and its folders, hidden ones and DIR left out; their memos lie in the same
+    folders under DIR. Nothing is overwritten: where a name is taken, the memo gets `-2`. Results come in the order
+    given.
+
+    Example: memoline convert lecture.webm archive/ -o out/
     """
     from pipeline.audio import convert as make
     from pipeline.environment import load_audio_settings
+    from workers.cli.listing import CONVERTED, Listing, converted
 
-    out, settings, status = Output(as_json=as_json), load_audio_settings(), 0
-    for name in files:
-        try:
-            with _progress(name) as on_progress:
-                made = make(name, out_dir, settings, on_progress=on_progress)
-        except MemolineError as error:
-            out.error(error, path=str(Path(name).absolute()))
-            status = max(status, error.exit_status)
-            continue
-        fields = made.as_json()
-        where = fields["path"] or ", ".join(str(part["path"]) for part in made.as_json()["parts"])  # type: ignore[attr-defined]
-        out.row(fields, shown(f"{name}: {fields['action']}, {fields['size_bytes']} bytes, {where}"))
+    settings, found = load_audio_settings(), gather(files, out_dir)
+    listing = Listing([item.path for item in found], CONVERTED)
+
+    def work(item: Found, tell: Callable[[float], None]) -> Converted:
+        return make(item.path, out_dir / item.into, settings, on_progress=tell, name=item.name)
+
+    def row(item: Found, made: Converted) -> tuple[Mapping[str, object], str]:
+        where = ", ".join(str(part.path) for part in made.parts or (made,))
+        told = f"{item.path}: {made.action}, {made.size_bytes} bytes, {where}"
+        fields = {"source": str(Path(item.path).absolute()), **made.as_json()}
+        return fields, listing.row(item.path, converted(made), f"{_near(where)}: {made.reason}", told)
+
+    bar = Bar([item.path for item in found], [_size_bytes(item.path) for item in found], whole="converted")
+    return _run(found, work, row, jobs, Output(as_json=as_json), bar, path_of=os.path.abspath)
+
+
+Made = TypeVar("Made", "Inspection", "Converted")
+
+
+def _run(
+    found: Sequence[Found],
+    work: Callable[[Found, Callable[[float], None]], Made],
+    row: Callable[[Found, Made], tuple[Mapping[str, object], str]],
+    jobs: int,
+    out: Output,
+    bar: Bar,
+    path_of: Callable[[str], str],
+) -> int:
+    """Work on all, tell each in order, and return the highest status. row: fields and text of a result; path_of: how
+    the path of one that failed is told."""
+    from workers.cli.listing import length, summary
+
+    actions: list[str] = []
+    status = 0
+
+    def checked(item: Found, tell: Callable[[float], None]) -> Made:
+        if item.error:
+            raise item.error
+        return work(item, tell)
+
+    begun_s = time.monotonic()
+    with closing(bar), closing(results(checked, found, jobs, bar.share)) as done:
+        for number, (item, result) in enumerate(zip(found, done, strict=True)):
+            bar.done(number)
+            with bar.away():
+                if isinstance(result, MemolineError):
+                    out.error(result, path=path_of(item.path))
+                    status = max(status, result.exit_status)
+                    actions.append("reject" if isinstance(result, RecordingRejected) else "failed")
+                else:
+                    out.row(*row(item, result))
+                    actions.append(result.action)
+    if len(found) > 1 and not out.as_json:
+        out.say(f"{summary(actions)}; {length(time.monotonic() - begun_s)}")
     return status
 
 
@@ -108,15 +179,15 @@ def host(file: str, as_json: bool) -> int:
     return 0
 
 
-@contextmanager
-def _progress(name: str) -> Iterator[Callable[[float], None] | None]:
-    """A bar on a terminal, nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
+def _size_bytes(path: str) -> float:
+    """What a recording counts in the whole: about what it takes; something, also where it cannot be read."""
+    try:
+        return 1.0 + Path(path).stat().st_size
+    except (OSError, ValueError):
+        return 1.0
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(Path(name).name, total=1.0)
-        yield lambda share: bar.update(task, completed=share)
+
+def _near(path: str) -> str:
+    """A path as it is shorter to read."""
+    relative = os.path.relpath(path)
+    return path if relative.startswith("..") else relative

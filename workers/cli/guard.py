@@ -5,14 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import time
-import traceback
 from collections.abc import Sequence
-from pathlib import Path
 
 import click
 
-from pipeline.errors import JobFailed, MemolineError, Misuse
+from pipeline.errors import MemolineError, Misuse
+from workers.cli.crash import crashed
 from workers.cli.output import Output
 
 INTERRUPTED = 130
@@ -38,7 +36,7 @@ def run(arguments: Sequence[str]) -> int:
     except click.ClickException as error:
         return _told(out, _usage(error))
     except Exception:
-        return _told(out, _crash())
+        return _told(out, crashed())
 
 
 def _told(out: Output, error: MemolineError) -> int:
@@ -57,16 +55,3 @@ def _usage(error: click.ClickException) -> Misuse:
     context = getattr(error, "ctx", None)
     hint = context.command_path if context else "memoline"
     return Misuse("usage", f"{error.format_message().rstrip('.')}: see `{hint} --help`.")
-
-
-def _crash() -> MemolineError:
-    """Keep the traceback in a file and say where it is."""
-    error = sys.exc_info()[1]
-    text = f"Something unforeseen happened ({type(error).__name__}: {error})".replace("\n", " ")
-    home = Path(os.environ.get("MEMOLINE_HOME") or ".memoline").expanduser().absolute()
-    path = home / "log" / f"crash-{time.time_ns()}.log"
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(traceback.format_exc())
-        return JobFailed("internal", f"{text}: the details are in {path}.", log=str(path))
-    return JobFailed("internal", f"{text}, and its details could not be written to {path}.")
