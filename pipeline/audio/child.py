@@ -1,8 +1,7 @@
 """The one door to the ffmpeg child. It is contained: no shell, no network, no stdin, an empty folder and an empty
-environment of its own, bounded output, memory and time, a process group that is killed whatever happens.
-
-`setpriv --pdeathsig KILL` (util-linux) lets it die with the thread that started it, also when that is killed by -9.
-Where `setpriv` or `prlimit` is missing, the wall limit and the kill at the end remain.
+environment of its own, no file but the recording and what it is to write (`cage.py`), bounded output, memory and time,
+a process group that is killed whatever happens (`keeper.py`). Nothing of a run has a name in the file system, so that
+nothing stays of one that was killed.
 """
 
 from __future__ import annotations
@@ -10,26 +9,30 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
-import tempfile
-import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
 
+from pipeline.audio import keeper
 from pipeline.audio.formats import DECODERS
-from pipeline.errors import Misuse, ToolFailed
+from pipeline.audio.handles import Handles, opened
+from pipeline.errors import Misuse, RecordingRejected, ToolFailed
 
 REPORT_BYTES = 1 << 19
-MEMORY_BYTES = 2 << 30
-TICK_S = 0.25
+MEMORY_BYTES, MOST_MEMORY_BYTES = 1 << 29, 3 << 29
+"""Private memory, of which threads reserve some 10 MB each on machines with many processors."""
+CPU_S, CPU_S_PER_BYTE = 60.0, 5e-5
+"""The slowest of the real formats takes 2 s a megabyte to decode, silence in FLAC, the densest of all, 40."""
 _HEEDED = "Exiting normally, received signal"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """wall_s: seconds until the group is killed; CPU seconds are twice that. file_bytes: of each file it writes."""
+    """wall_s: seconds until the group is killed, and the most of computing. file_bytes: of each file it writes."""
 
     wall_s: float = 120
     file_bytes: int = 1 << 26
@@ -82,22 +85,49 @@ def run(
 ) -> Finished:
     """Run ffmpeg to its end. on_progress gets the seconds of output so far. Paths in args must be absolute.
 
-    Raises Misuse `no-ffmpeg` where it cannot be started, ToolFailed where somebody else ended it: what it had read or
-    written until then says nothing about the recording.
+    Raises Misuse `no-ffmpeg` where it cannot be started; RecordingRejected `too-costly` where it computed for longer
+    than the recording's size and length allow; ToolFailed where a file cannot be opened, or somebody else ended it:
+    what it had read or written until then says nothing about the recording.
     """
-    with tempfile.TemporaryDirectory(prefix="memoline-ffmpeg-") as place:
-        cwd, report = Path(place, "cwd"), Path(place, "report")
-        cwd.mkdir()
-        progress = Path(place, "progress") if on_progress else None
-        ticks = ["-progress", f"file:{progress}", "-stats_period", "0.5"] if progress else []
-        argv = (ffmpeg, "-nostdin", "-hide_banner", "-nostats", *ticks, *_nameless(args, Path(place)))
-        returncode, out_of_time = _supervise(
-            (*_wrappers(limits), *argv), cwd, report, limits.wall_s, _ticker(progress, on_progress)
-        )
-        done = Finished(argv=argv, returncode=returncode, report=_read(report), out_of_time=out_of_time)
+    try:
+        with ExitStack() as stack:
+            handles = stack.enter_context(opened(args))
+            report = stack.enter_context(TemporaryFile(buffering=0))
+            progress = stack.enter_context(TemporaryFile(buffering=0)) if on_progress else None
+            told = ("-progress", f"pipe:{progress.fileno()}", "-stats_period", "0.5") if progress else ()
+            argv = (ffmpeg, "-nostdin", "-hide_banner", "-nostats", "-y", *told, *handles.args)
+            order = _order(argv, handles, limits, report.fileno(), (progress.fileno(),) if progress else ())
+            returncode, out_of_time = _supervised(order, _ticker(progress, on_progress))
+            done = Finished(argv=argv, returncode=returncode, report=_read(report), out_of_time=out_of_time)
+    except OSError as error:
+        raise ToolFailed((ffmpeg,), 1, f"a file of its run cannot be opened ({error.strerror}).") from error
+    if returncode == -signal.SIGXCPU:
+        raise _too_costly(order.cpu_s)
     if not out_of_time and _was_ended(done):
         raise ToolFailed(argv, returncode, "it was ended by somebody else.")
     return done
+
+
+def _order(argv: tuple[str, ...], handles: Handles, limits: Limits, report: int, told: tuple[int, ...]) -> keeper.Order:
+    """The limits in proportion to the recording. Some demuxers hold tags, pictures and the index, each at most as large
+    as the file, more than once."""
+    return keeper.Order(
+        argv=argv, cage=handles.cage(argv[0]), output=report, inherited=(*handles.reads, *told), wall_s=limits.wall_s,
+        cpu_s=int(min(limits.wall_s, CPU_S + handles.read_bytes * CPU_S_PER_BYTE)) + 1, file_bytes=limits.file_bytes,
+        memory_bytes=min(MEMORY_BYTES + 4 * handles.read_bytes, MOST_MEMORY_BYTES),
+    )  # fmt: skip
+
+
+def _supervised(order: keeper.Order, tick: Callable[[], None] | None) -> tuple[int, bool]:
+    try:
+        return keeper.supervise(order, tick)
+    except OSError as error:
+        raise Misuse("no-ffmpeg", f"ffmpeg cannot be started ({error.strerror}): check MEMOLINE_FFMPEG.") from error
+
+
+def _too_costly(cpu_s: int) -> RecordingRejected:
+    text = f"After {cpu_s} seconds of computing it was not decoded, which no recording of its size and length needs"
+    return RecordingRejected("too-costly", f"{text}: export it again in the program that made it.")
 
 
 def _was_ended(done: Finished) -> bool:
@@ -106,63 +136,7 @@ def _was_ended(done: Finished) -> bool:
     return done.returncode == -signal.SIGKILL or (done.returncode == 255 and _HEEDED in done.report)
 
 
-def _nameless(args: Sequence[str], place: Path) -> list[str]:
-    """The same arguments, with links in place of the recordings: ffmpeg prints the name of what it opens, and a name
-    may hold line breaks, and lines that look like a report's."""
-    words = list(args)
-    for at, word in enumerate(words):
-        if at and words[at - 1] == "-i" and word.startswith("file:"):
-            link = place / f"source-{at}"
-            link.symlink_to(word.removeprefix("file:"))
-            words[at] = f"file:{link}"
-    return words
-
-
-def _wrappers(limits: Limits) -> list[str]:
-    words: list[str] = []
-    setpriv, prlimit = shutil.which("setpriv"), shutil.which("prlimit")
-    if setpriv:
-        words += [setpriv, "--pdeathsig", "KILL", "--no-new-privs"]
-    if prlimit:
-        cpu_s = int(limits.wall_s * 2) + 1
-        words += [prlimit, f"--cpu={cpu_s}", f"--as={MEMORY_BYTES}", f"--fsize={limits.file_bytes}", "--core=0"]
-    return words
-
-
-def _supervise(
-    argv: Sequence[str], cwd: Path, report: Path, wall_s: float, tick: Callable[[], None] | None
-) -> tuple[int, bool]:
-    deadline = time.monotonic() + wall_s
-    with report.open("wb") as sink:
-        try:
-            child = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, cwd=cwd, start_new_session=True,
-                env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "HOME": str(cwd), "TMPDIR": str(cwd)},
-            )  # fmt: skip
-        except OSError as error:
-            raise Misuse("no-ffmpeg", f"ffmpeg cannot be started ({error.strerror}): check MEMOLINE_FFMPEG.") from error
-        try:
-            return _wait(child, deadline, tick)
-        finally:
-            if child.poll() is None:
-                os.killpg(child.pid, signal.SIGKILL)
-                child.wait()
-
-
-def _wait(child: subprocess.Popen[bytes], deadline: float, tick: Callable[[], None] | None) -> tuple[int, bool]:
-    while True:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            os.killpg(child.pid, signal.SIGKILL)
-            return child.wait(), True
-        try:
-            return child.wait(min(left, TICK_S) if tick else left), False
-        except subprocess.TimeoutExpired:
-            if tick:
-                tick()
-
-
-def _ticker(progress: Path | None, on_progress: Callable[[float], None] | None) -> Callable[[], None] | None:
+def _ticker(progress: IO[bytes] | None, on_progress: Callable[[float], None] | None) -> Callable[[], None] | None:
     if progress is None or on_progress is None:
         return None
 
@@ -176,15 +150,9 @@ def _ticker(progress: Path | None, on_progress: Callable[[float], None] | None) 
     return tick
 
 
-def _read(path: Path) -> str:
-    """The text of a file, without its middle where it is longer than twice REPORT_BYTES."""
-    try:
-        with path.open("rb") as file:
-            text = file.read(REPORT_BYTES)
-            size = os.fstat(file.fileno()).st_size
-            if size > REPORT_BYTES:
-                file.seek(max(REPORT_BYTES, size - REPORT_BYTES))
-                text += b"\n" + file.read()
-    except FileNotFoundError:
-        return ""
+def _read(file: IO[bytes]) -> str:
+    """The text of a file that a child may be writing, without its middle where it is longer than twice REPORT_BYTES."""
+    text, size = os.pread(file.fileno(), REPORT_BYTES, 0), os.fstat(file.fileno()).st_size
+    if size > REPORT_BYTES:
+        text += b"\n" + os.pread(file.fileno(), REPORT_BYTES, max(REPORT_BYTES, size - REPORT_BYTES))
     return text.decode("utf-8", "replace")

@@ -134,10 +134,14 @@ def _matching(settings: Settings) -> str:
 
 
 def _containment(_: Settings) -> str:
-    missing = [name for name in ("setpriv", "prlimit") if shutil.which(name) is None]
+    from pipeline.audio.cage import lacking
+
+    missing = list(lacking())
+    if shutil.which("setpriv") is None:
+        missing.append("it outlives a worker that is killed (setpriv, of util-linux, is missing)")
     if missing:
-        raise _Warning(f"{' and '.join(missing)} (util-linux) is missing: the decoder is contained less tightly")
-    return "setpriv and prlimit are there"
+        raise _Warning(f"the decoder is contained less tightly: {'; '.join(missing)}")
+    return "the decoder reaches no other file, no network and no other process, and dies with its worker"
 
 
 CHECKS: dict[str, Callable[[Settings], str]] = {
