@@ -38,7 +38,7 @@ def private_server(bin_dir: Path) -> Iterator[str]:
         shutil.chown(folder, user)
     if user and not bin_dir.is_relative_to("/usr"):
         bin_dir = _copied(bin_dir, folder)
-    port = _free_port()
+    port = free_port()
     try:
         data = folder / "data"
         init = [
@@ -88,7 +88,7 @@ def _answers(port: int) -> bool:
     return True
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
