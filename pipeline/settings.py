@@ -15,7 +15,16 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from pipeline.environment import explicit_values
 from pipeline.errors import Misuse
@@ -80,10 +89,10 @@ class Settings(BaseModel):
 
     bucket: str | None = Field(None, alias="MEMOLINE_BUCKET")
     inbox_bucket: str | None = Field(None, alias="MEMOLINE_INBOX_BUCKET")
-    inbox_queue_url: str | None = Field(None, alias="MEMOLINE_INBOX_QUEUE_URL")
     source_buckets: str = Field("", alias="MEMOLINE_SOURCE_BUCKETS")
     s3_endpoint_url: str | None = Field(None, alias="AWS_ENDPOINT_URL_S3")
     sqs_endpoint_url: str | None = Field(None, alias="AWS_ENDPOINT_URL_SQS")
+    inbox_queue_url: str | None = Field(None, alias="MEMOLINE_INBOX_QUEUE_URL")
     aws_access_key_id: str | None = Field(None, alias="AWS_ACCESS_KEY_ID")
     aws_secret_access_key: SecretStr | None = Field(None, alias="AWS_SECRET_ACCESS_KEY")
     aws_session_token: SecretStr | None = Field(None, alias="AWS_SESSION_TOKEN")
@@ -121,13 +130,15 @@ class Settings(BaseModel):
 
     @field_validator("s3_endpoint_url", "sqs_endpoint_url", "linq_base_url", "inbox_queue_url")
     @classmethod
-    def _https_or_loopback(cls, value: str | None) -> str | None:
+    def _https_or_loopback(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is None:
             return None
         scheme = urlsplit(value).scheme
         if not _has_host(value) or scheme not in ("http", "https"):
             raise ValueError(f"must be an https:// URL (http:// for this machine alone), not {value!r}")
-        if scheme == "http" and not is_loopback(value):
+        # With an endpoint of its own, a queue's URL is only its name: nothing is sent to the host in it.
+        named = info.data.get("sqs_endpoint_url") if info.field_name == "inbox_queue_url" else None
+        if scheme == "http" and not is_loopback(named or value):
             raise ValueError(f"must be https:// for a host that is not this machine, not {value!r}")
         return value
 

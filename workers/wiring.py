@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.errors import Misuse
+from pipeline.disk import disk_trouble
 from pipeline.ports import Parts, Rules
 from pipeline.settings import Settings
 from workers.clock import SteadyClock
@@ -126,12 +126,11 @@ def spool_folder(settings: Settings) -> Path:
 
 
 def make_home(home: Path) -> Path:
-    """The home folder, readable by its owner only. Raises Misuse (`home-unusable`)."""
+    """The home folder, readable by its owner only. Raises Misuse (`home-unusable`), JobFailed (`disk-full`)."""
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
-        text = f"MEMOLINE_HOME {home} cannot be used ({error.strerror}): name a folder that can be written."
-        raise Misuse("home-unusable", text, setting="MEMOLINE_HOME") from None
+        raise disk_trouble(home, error) from None
     return home
 
 
@@ -145,7 +144,7 @@ def work_dir(root: Path) -> Callable[[str], Path]:
         try:
             folder.mkdir(parents=True, mode=0o700)
         except OSError as error:
-            raise Misuse("home-unusable", f"{folder} cannot be made: {error.strerror}.") from None
+            raise disk_trouble(folder, error) from None
         return folder
 
     return make

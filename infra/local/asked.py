@@ -1,4 +1,4 @@
-"""Which settings a stack was started with, so that a later `up` can say what it does not take over."""
+"""Which settings hold in a running stack, so that a later `up` can say what it does not take over."""
 
 from __future__ import annotations
 
@@ -9,23 +9,31 @@ from pathlib import Path
 
 from infra.local.environment import told_environment
 from infra.local.home import read_json, write_private
-from pipeline.settings import load_settings
+from pipeline.settings import checked, merge, outside_parts, read_stack_file
 
 _FILE = Path("run") / "asked.json"
 
 
 def remember(home: Path, explicit: Mapping[str, str]) -> None:
-    """Keep what was set and what holds since then, as hashes: some values are secret. Call it for a stack that runs."""
-    in_force = told_environment(load_settings({**explicit, "MEMOLINE_HOME": str(home)}, folder=home / "run"))
-    write_private(home / _FILE, json.dumps(_prints(dict(explicit) | in_force)) + "\n")
+    """Keep what holds now, as hashes: some values are secret. Call it for a stack that runs."""
+    write_private(home / _FILE, json.dumps(_prints(_holding(home, explicit))) + "\n")
 
 
 def differing(home: Path, explicit: Mapping[str, str]) -> tuple[str, ...]:
-    """Names that are set now to something that does not hold in the running stack."""
+    """Names whose values would be others if the running stack were started now, also those no longer set."""
     then = read_json(home / _FILE)
-    return tuple(sorted(name for name, value in _prints(explicit).items() if then and then.get(name) != value))
+    now = _prints(_holding(home, explicit))
+    return tuple(sorted(name for name in then.keys() | now.keys() if then and then.get(name) != now.get(name)))
+
+
+def _holding(home: Path, explicit: Mapping[str, str]) -> dict[str, str]:
+    """What is in force by these settings: defaults, the stack's own values and `64.0` for 64 make no difference."""
+    stack = read_stack_file(home)
+    values = told_environment(checked(merge(explicit, stack) | {"MEMOLINE_HOME": str(home)}))
+    if "s3" not in outside_parts(explicit, stack):
+        return values
+    return values | {name: value for name, value in explicit.items() if name.startswith("AWS_")}
 
 
 def _prints(values: Mapping[str, str]) -> dict[str, str]:
-    named = {name: value for name, value in values.items() if name != "MEMOLINE_HOME"}
-    return {name: hashlib.sha256(value.encode()).hexdigest() for name, value in named.items()}
+    return {name: hashlib.sha256(value.encode()).hexdigest() for name, value in values.items()}

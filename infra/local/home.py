@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import PartUnreachable
+from pipeline.errors import Misuse, PartUnreachable
 from pipeline.settings import STACK_FILE
 
 FOLDERS = ("run", "log", "broker", "s3", "linq", "cdn-cache", "cdn-keys", "tls")
@@ -29,7 +29,8 @@ MAX_LOG_BYTES = 10_000_000
 
 
 def make_folders(home: Path) -> None:
-    """The home and its folders, readable by their owner only. Raises PartUnreachable (`disk-full`, `home-unusable`)."""
+    """The home and its folders, readable by their owner only. Raises PartUnreachable (`disk-full`), Misuse
+    (`home-unusable`)."""
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         for name in FOLDERS:
@@ -47,12 +48,12 @@ def check_free(home: Path) -> None:
         raise PartUnreachable("disk-full", text, home=str(home), free_bytes=free)
 
 
-def unusable(home: Path, error: OSError) -> PartUnreachable:
-    """The one sentence about a home that cannot be written."""
+def unusable(home: Path, error: OSError) -> PartUnreachable | Misuse:
+    """The one sentence about a home that cannot be written: its disk is full, or another folder must be named."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return PartUnreachable("disk-full", f"The disk of {home} is full: free some space or name another home.")
     text = f"MEMOLINE_HOME {home} cannot be used ({error.strerror}): name a folder that can be written."
-    return PartUnreachable("home-unusable", text, home=str(home))
+    return Misuse("home-unusable", text, setting="MEMOLINE_HOME")
 
 
 def write_private(path: Path, text: str) -> None:

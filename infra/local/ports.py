@@ -22,17 +22,19 @@ def choose_ports(home: Path, *, set_ports: Mapping[str, int], host: str = "127.0
     """A port for every part that listens.
 
     set_ports: those that somebody demands, by part; host: where `serve` listens. A remembered port that is in use by
-    now is replaced. Raises PartUnreachable (`port-in-use`) for a demanded one."""
+    now is replaced. Raises PartUnreachable (`port-in-use` for a demanded one, `port-unusable` for a host that is not
+    ours)."""
     remembered = {k: v for k, v in read_json(home / "ports.json").items() if k in LISTENERS and isinstance(v, int)}
+    hosts = dict.fromkeys(LISTENERS, "127.0.0.1") | {"serve": host}
+    _demand(set_ports.get("serve", 0), host)
     for part, port in set_ports.items():
-        _demand(port, host if part == "serve" else "127.0.0.1")
+        _demand(port, hosts[part])
     chosen: dict[str, int] = {}
-    for part in LISTENERS:
+    for part, where in hosts.items():
         taken = {*chosen.values(), *set_ports.values()}
         kept = remembered.get(part)
-        chosen[part] = set_ports.get(part) or (kept if kept and kept not in taken and is_free(kept) else _free(taken))
-    if "serve" not in set_ports and host != "127.0.0.1":
-        _demand(chosen["serve"], host)
+        keep = kept if kept and kept not in taken and is_free(kept, where) else None
+        chosen[part] = set_ports.get(part) or keep or _free(taken, where)
     own = {part: port for part, port in chosen.items() if part not in set_ports}
     if remembered | own != remembered:
         write_private(home / "ports.json", json.dumps(remembered | own) + "\n")
@@ -57,7 +59,8 @@ def _demand(port: int, host: str) -> None:
     if error.errno == errno.EADDRINUSE:
         text = f"Port {port} (MEMOLINE_HTTP_PORT) is used by another program: free it, or set another port."
         raise PartUnreachable("port-in-use", text, port=port)
-    text = f"MEMOLINE_HTTP_HOST {host} and MEMOLINE_HTTP_PORT {port} cannot be served here ({error.strerror})."
+    named = f" and MEMOLINE_HTTP_PORT {port}" if port else ""
+    text = f"MEMOLINE_HTTP_HOST {host}{named} cannot be served here ({error.strerror})."
     raise PartUnreachable("port-unusable", text, host=host, port=port)
 
 
@@ -74,9 +77,9 @@ def _bind_error(port: int, host: str) -> OSError | None:
     return None
 
 
-def _free(taken: Collection[int]) -> int:
+def _free(taken: Collection[int], host: str) -> int:
     for _ in range(1000):
         port = random.choice(RANGE)  # noqa: S311 -- nothing secret
-        if port not in taken and is_free(port):
+        if port not in taken and is_free(port, host):
             return port
     raise PartUnreachable("port-in-use", f"No free port between {RANGE.start} and {RANGE.stop}: end other servers.")

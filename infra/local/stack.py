@@ -7,8 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -53,24 +55,25 @@ def up(
     explicit: what environment and `.env` say (`environment.explicit_values`); on_progress: told one line for each
     part that became ready; only: start just these parts; ministack_venv: another place of the embedded S3's
     environment. On failure, and when it is told to stop, everything that was started is ended.
-    Raises PartUnreachable (`port-in-use`, `disk-full`, `home-unusable`, `part-failed`, or an outside part's own code),
-    Misuse (`bad-setting`, `missing-package`)."""
+    Raises PartUnreachable (`port-in-use`, `disk-full`, `part-failed`, or an outside part's own code), Misuse
+    (`bad-setting`, `home-unusable`, `missing-package`)."""
     home = home.expanduser().absolute()
     started, say = False, on_progress or _silent
-    if _goes_on(home):
-        if ignored := differing(home, explicit):
-            say(f"{', '.join(ignored)}: not taken over by the running stack; `memoline down` first, then `up`")
-    else:
-        _need_packages()
-        make_folders(home)
-        order = {
-            "home": str(home),
-            "explicit": dict(explicit),
-            "only": sorted(only) if only else None,
-            "ministack_venv": str(ministack_venv) if ministack_venv else None,
-        }
-        started = _launch(home, order)
     try:
+        if _goes_on(home):
+            if ignored := differing(home, explicit):
+                say(f"{', '.join(ignored)}: not taken over by the running stack; `memoline down` first, then `up`")
+        else:
+            _need_packages()
+            make_folders(home)
+            order = {
+                "home": str(home),
+                "explicit": dict(explicit),
+                "only": sorted(only) if only else None,
+                "ministack_venv": str(ministack_venv) if ministack_venv else None,
+            }
+            with _signals_put_off():
+                started = _launch(home, order)
         parts = _wait_healthy(home, say)
     except (KeyboardInterrupt, SystemExit):
         if started:
@@ -135,6 +138,24 @@ def _goes_on(home: Path) -> bool:
         return True
     gone_within([report.supervisor], STOPPED_WITHIN_S)
     return False
+
+
+@contextmanager
+def _signals_put_off() -> Iterator[None]:
+    """Signals to end take effect after the block: in it, nobody could say whether there is something to end."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread is ever interrupted
+        return
+    came: list[int] = []
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    earlier = {number: signal.signal(number, lambda number, _: came.append(number)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+        for late in came:
+            signal.raise_signal(late)
 
 
 def _launch(home: Path, order: Mapping[str, object]) -> bool:

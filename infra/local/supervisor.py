@@ -62,7 +62,8 @@ class Supervisor:
             except MemolineError as error:
                 self._failure = {"status": error.exit_status, **error.as_json()}
             except OSError as error:
-                self._failure = {"status": 4, **unusable(self._home, error).as_json()}
+                trouble = unusable(self._home, error)
+                self._failure = {"status": trouble.exit_status, **trouble.as_json()}
             self._close()
         return 0 if not self._failure else 1
 

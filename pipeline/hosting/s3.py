@@ -19,6 +19,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from botocore.session import Session
 
+from pipeline.disk import disk_trouble
 from pipeline.errors import JobFailed, Misuse, PartUnreachable
 
 if TYPE_CHECKING:
@@ -197,7 +198,7 @@ class S3:
             text = f"s3://{bucket}/{key} was overwritten after it was registered; the new content is a job of its own."
             raise JobFailed("superseded", text) from None
         except OSError as error:
-            raise JobFailed("disk-full", f"{to} cannot be written: {error.strerror}.") from None
+            raise disk_trouble(to.parent, error) from None
 
     def delete(self, bucket: str, key: str) -> None:
         """Remove an object; one that is not there is no error."""

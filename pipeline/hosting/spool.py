@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import secrets
@@ -13,12 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from pipeline.errors import JobFailed, Misuse
+from pipeline.disk import disk_trouble
+from pipeline.errors import Misuse
 from pipeline.hosting.names import UPLOADS
 from pipeline.hosting.s3 import S3
 from pipeline.model import StoredRecording
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _CHUNK_BYTES = 1 << 20
 
 
@@ -36,12 +35,12 @@ class LocalSpool:
         self._folder = folder
 
     def put(self, recording: Path, name: str) -> StoredRecording:
-        """Copy a file. Raises Misuse (`no-such-file`, `is-a-directory`, `unreadable`), JobFailed (`disk-full`)."""
+        """Copy a file. Raises Misuse (`no-such-file`, `is-a-directory`, `unreadable`), and as `put_stream`."""
         with opened(recording) as stream:
             return self.put_stream(stream, name)
 
     def put_stream(self, stream: BinaryIO, name: str) -> StoredRecording:
-        """Copy what a stream yields. Raises JobFailed (`disk-full`)."""
+        """Copy what a stream yields. Raises JobFailed (`disk-full`), Misuse (`home-unusable`)."""
         name_here = secrets.token_hex(16)
         part, final = self._folder / f"part-{name_here}", self._folder / name_here
         try:
@@ -51,7 +50,7 @@ class LocalSpool:
             sync_folder(self._folder)
         except OSError as error:
             part.unlink(missing_ok=True)
-            raise _disk(self._folder, error) from None
+            raise disk_trouble(self._folder, error) from None
         return StoredRecording(uri=f"file://{final}", name=name, size_bytes=size_bytes, sha256=sha256)
 
 
@@ -114,12 +113,6 @@ def _copy(stream: BinaryIO, to: Path) -> tuple[int, str]:
         file.flush()
         os.fsync(file.fileno())
     return size_bytes, digest.hexdigest()
-
-
-def _disk(folder: Path, error: OSError) -> JobFailed | Misuse:
-    if error.errno in NO_ROOM:
-        return JobFailed("disk-full", f"There is no room left in {folder}: make some and try again.")
-    return Misuse("home-unusable", f"{folder} cannot be written ({error.strerror}): check MEMOLINE_HOME.")
 
 
 def sync_folder(folder: Path) -> None:

@@ -7,11 +7,12 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from pipeline.disk import NO_ROOM, disk_trouble
 from pipeline.errors import JobFailed, Misuse
 from pipeline.hosting.check import UrlCheck
 from pipeline.hosting.names import UPLOADS, cdn_url, memo_key
 from pipeline.hosting.s3 import S3
-from pipeline.hosting.spool import NO_ROOM, hash_of
+from pipeline.hosting.spool import hash_of
 from pipeline.model import Hosted, Memo, StoredRecording
 
 _IMMUTABLE = "public, max-age=31536000, immutable"
@@ -103,5 +104,5 @@ def _fetch_file(source: Path, to: Path, *, ours: bool) -> None:
         raise JobFailed("recording-gone", f"{source} is not there any more.") from None
     except OSError as error:
         if error.errno in NO_ROOM:
-            raise JobFailed("disk-full", f"There is no room left for {to}: make some.") from None
+            raise disk_trouble(to.parent, error) from None
         raise JobFailed("unreadable", f"{source} cannot be read ({error.strerror}).") from None

@@ -344,9 +344,9 @@ def test_a_missing_part_says_how_to_install_it(home: Path, tmp_path: Path) -> No
 
 
 def test_a_home_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
-    """A file where the home should be."""
+    """A file where the home should be: the setting is wrong, as for every other command."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(PartUnreachable) as raised:
+    with pytest.raises(Misuse) as raised:
         stack.up({}, tmp_path / "file" / "home", only=ONLY)
     assert raised.value.code == "home-unusable"
 
@@ -398,3 +398,18 @@ def test_a_host_that_is_not_ours_is_one_sentence(home: Path) -> None:
         stack.up({"MEMOLINE_HTTP_HOST": "192.0.2.1"}, home, only=frozenset({"broker"}))
     assert caught.value.code == "port-unusable"
     assert "MEMOLINE_HTTP_HOST" in caught.value.message
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_up_that_is_stopped_while_it_launches_leaves_nothing(home: Path, number: signal.Signals) -> None:
+    """The home is taken, but there is no report yet: what was begun is ended all the same."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "workers", "up"],
+        env={**os.environ, "MEMOLINE_HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[2])},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    eventually((home / "run" / "supervisor.lock").exists, "the home is taken", every_s=0.001)
+    process.send_signal(number)
+    assert process.wait(60) == 128 + number
+    assert started_with(home) == []

@@ -156,3 +156,18 @@ def test_the_audio_step_heeds_its_own_settings_only(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("MEMOLINE_MAX_BYTES", "7")
     with pytest.raises(Misuse, match="MEMOLINE_MAX_BYTES"):
         load_audio_settings()
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "allowed"),
+    [("http://127.0.0.1:4566", True), (None, False), ("https://sqs.example.com", False)],
+)
+def test_a_queue_on_this_machine_may_be_named_by_any_host(tmp_path: Path, endpoint: str | None, allowed: bool) -> None:
+    """Local SQS servers put a host name of their own into the queue's URL; what is spoken to is the endpoint."""
+    url = "http://sqs.us-east-1.localhost.localstack.cloud:4566/000000000000/inbox"
+    explicit = {"MEMOLINE_INBOX_QUEUE_URL": url} | ({"AWS_ENDPOINT_URL_SQS": endpoint} if endpoint else {})
+    if allowed:
+        assert load_settings(explicit, tmp_path).inbox_queue_url == url
+    else:
+        with pytest.raises(Misuse, match="MEMOLINE_INBOX_QUEUE_URL"):
+            load_settings(explicit, tmp_path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +15,8 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from pipeline.errors import JobFailed, Misuse
+from pipeline.disk import disk_trouble
+from pipeline.errors import Misuse
 from workers.web.bodies import too_large
 
 MAX_BYTES = 2_000_000_000
@@ -66,14 +66,11 @@ class Upload:
         )
 
     def write(self, chunk: bytes) -> None:
-        """Take the next piece. Raises Misuse (`bad-multipart`, `too-large`), JobFailed (`disk-full`)."""
+        """Take the next piece. Raises Misuse (`bad-multipart`, `too-large`), OSError."""
         try:
             self._parser.write(chunk)
         except MultipartParseError:
             raise Misuse("bad-multipart", "The body is no multipart form.") from None
-        except OSError as error:
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            raise JobFailed("disk-full" if full else "home-unusable", f"It cannot be kept: {error.strerror}.") from None
 
     def finish(self) -> None:
         """Say that the body is at its end. Raises Misuse (`incomplete`, `no-recording`)."""
@@ -148,15 +145,16 @@ def boundary_of(headers: Mapping[str, str]) -> bytes:
 
 @contextmanager
 def incoming(home: Path) -> Iterator[BinaryIO]:
-    """A nameless file under the home folder, where uploads have room; it is gone when the block ends."""
+    """A nameless file under the home folder, where uploads have room; it is gone when the block ends.
+
+    Raises JobFailed (`disk-full`), Misuse (`home-unusable`), also for writes in the block."""
     folder = home / "incoming"
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (closed below)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            yield file
     except OSError as error:
-        raise JobFailed("home-unusable", f"{folder} cannot be written: {error.strerror}.") from None
-    with file:
-        yield file
+        raise disk_trouble(folder, error) from None
 
 
 async def read_upload(request: Request, file: BinaryIO) -> Upload:

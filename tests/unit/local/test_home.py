@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import stat
 from pathlib import Path
 
@@ -93,3 +94,13 @@ def test_a_demanded_port_is_taken_and_not_remembered(tmp_path: Path) -> None:
     free = first["serve"] + 1
     assert choose_ports(tmp_path, set_ports={"serve": free})["serve"] == free
     assert choose_ports(tmp_path, set_ports={}) == first
+
+
+def test_a_port_is_free_where_it_is_served(tmp_path: Path) -> None:
+    """A remembered port that is taken at the host of `serve`, and only there, is replaced."""
+    first = choose_ports(tmp_path, set_ports={}, host="127.0.0.2")
+    assert choose_ports(tmp_path, set_ports={}, host="127.0.0.2") == first
+    with socket.create_server(("127.0.0.2", first["serve"])):
+        second = choose_ports(tmp_path, set_ports={}, host="127.0.0.2")
+    assert second["serve"] != first["serve"]
+    assert second | {"serve": 0} == first | {"serve": 0}
