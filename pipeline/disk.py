@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.errors import JobFailed, Misuse
@@ -16,3 +18,14 @@ def disk_trouble(where: Path, error: OSError) -> JobFailed | Misuse:
         return JobFailed("disk-full", f"There is no room left in {where}: make some and try again.")
     text = f"{where} cannot be used ({error.strerror}): let MEMOLINE_HOME name a folder that can be written."
     return Misuse("home-unusable", text, setting="MEMOLINE_HOME")
+
+
+@contextmanager
+def writing_in(where: Path) -> Iterator[None]:
+    """Raises JobFailed (`disk-full`) where the block runs out of room; other errors pass."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise disk_trouble(where, error) from None
+        raise

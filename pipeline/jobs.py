@@ -13,10 +13,12 @@ person may do.
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 
+from pipeline.disk import writing_in
 from pipeline.errors import Fenced, JobFailed, KeyReused, MemolineError, Misuse, PartUnreachable, RecordingRejected
 from pipeline.hosting.names import job_id_for
 from pipeline.lease import kept
@@ -124,7 +126,8 @@ def _prepare_claimed(parts: Parts, job: Job) -> Job:
         return _after_trouble(parts, job, error)
     except Exception as error:
         # A mistake of ours: the job goes on as after a failed attempt, and the worker's log gets the traceback.
-        _after_trouble(parts, job, JobFailed("internal", f"{type(error).__name__}: {error}"))
+        with suppress(MemolineError):  # fenced, or without a ledger: the traceback must not be lost for that
+            _after_trouble(parts, job, JobFailed("internal", f"{type(error).__name__}: {error}"))
         raise
     return parts.ledger.move(
         job, State.HOSTED, by=parts.by, hosted=hosted, lease_until=0.0, retry_at=0.0, code=None, message=None
@@ -147,8 +150,9 @@ def _make_and_host(parts: Parts, job: Job) -> Hosted:
         recording = folder / "recording"
         parts.store.fetch(job.recording, recording)
         made = folder / "memo"
-        made.mkdir()
-        memos = parts.runner.prepare(recording, made, parts.rules.audio_for(job.overflow))
+        with writing_in(folder):
+            made.mkdir()
+            memos = parts.runner.prepare(recording, made, parts.rules.audio_for(job.overflow))
         if len(memos) > 1:
             raise JobFailed(
                 "split-not-sent",
@@ -287,6 +291,9 @@ def record_late_answer(parts: Parts, job: Job, outcome: Outcome) -> Job:
             break
         with suppress(Fenced):
             return _sent(parts, now, outcome)
+    if outcome.kind is OutcomeKind.ACCEPTED and now.message_id != outcome.message_id:
+        text = "late-answer.dropped job_id=%s state=%s message_id=%s"
+        logging.getLogger("memoline").warning(text, job.job_id, now.state, outcome.message_id)
     return now
 
 

@@ -14,19 +14,22 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import TemporaryFile, gettempdir
 from typing import IO
 
 from pipeline.audio import keeper
 from pipeline.audio.formats import DECODERS
 from pipeline.audio.handles import Handles, opened
-from pipeline.errors import Misuse, RecordingRejected, ToolFailed
+from pipeline.disk import NO_ROOM, disk_trouble
+from pipeline.errors import JobFailed, Misuse, RecordingRejected, ToolFailed
 
 REPORT_BYTES = 1 << 19
 MEMORY_BYTES, MOST_MEMORY_BYTES = 1 << 29, 3 << 29
 """Private memory, of which threads reserve some 10 MB each on machines with many processors."""
 CPU_S, CPU_S_PER_BYTE = 60.0, 5e-5
 """The slowest of the real formats takes 2 s a megabyte to decode, silence in FLAC, the densest of all, 40."""
+_NO_ROOM_STATUS = frozenset(256 - code for code in NO_ROOM)
+"""ffmpeg ends with the negative number of the error that stopped it."""
 _HEEDED = "Exiting normally, received signal"
 
 
@@ -86,8 +89,8 @@ def run(
     """Run ffmpeg to its end. on_progress gets the seconds of output so far. Paths in args must be absolute.
 
     Raises Misuse `no-ffmpeg` where it cannot be started; RecordingRejected `too-costly` where it computed for longer
-    than the recording's size and length allow; ToolFailed where a file cannot be opened, or somebody else ended it:
-    what it had read or written until then says nothing about the recording.
+    than the recording's size and length allow; JobFailed `disk-full`; ToolFailed where a file cannot be opened, or
+    somebody else ended it: what it had read or written until then says nothing about the recording.
     """
     try:
         with ExitStack() as stack:
@@ -100,7 +103,11 @@ def run(
             returncode, out_of_time = _supervised(order, _ticker(progress, on_progress))
             done = Finished(argv=argv, returncode=returncode, report=_read(report), out_of_time=out_of_time)
     except OSError as error:
+        if error.errno in NO_ROOM:
+            raise disk_trouble(Path(gettempdir()), error) from None
         raise ToolFailed((ffmpeg,), 1, f"a file of its run cannot be opened ({error.strerror}).") from error
+    if returncode in _NO_ROOM_STATUS:
+        raise JobFailed("disk-full", "There is no room left for the memo: make some and try again.")
     if returncode == -signal.SIGXCPU:
         raise _too_costly(order.cpu_s)
     if not out_of_time and _was_ended(done):

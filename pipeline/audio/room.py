@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pipeline.audio import child, prepare, probe
 from pipeline.audio.study import study
+from pipeline.disk import NO_ROOM, disk_trouble, writing_in
 from pipeline.errors import RecordingRejected
 from pipeline.model import Action, AudioSettings, Memo
 
@@ -146,7 +147,8 @@ def _prepare(
         raise RecordingRejected(known.plan.code, known.plan.reason)
     place = _scratch(out_dir)
     try:
-        memos = prepare.make(known, place, ffmpeg, settings, on_progress)
+        with writing_in(out_dir):
+            memos = prepare.make(known, place, ffmpeg, settings, on_progress)
         if len(memos) == 1:
             return (_publish(memos[0], out_dir, name, file),)
         return tuple(_publish(memo, out_dir, f"{name}-part{at}", file) for at, memo in enumerate(memos, 1))
@@ -161,6 +163,8 @@ def _scratch(out_dir: Path) -> Path:
         out_dir.mkdir(parents=True, exist_ok=True)
         return Path(tempfile.mkdtemp(prefix=".memoline-convert-", dir=out_dir)).absolute()
     except OSError as error:
+        if error.errno in NO_ROOM:
+            raise disk_trouble(out_dir, error) from None
         raise Misuse(
             "bad-out-dir", f"{out_dir} cannot be written to ({error.strerror}): name another folder."
         ) from error

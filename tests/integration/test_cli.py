@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.embedded import ROOT, Ran, memoline
+from tests.support.local_stack import running_stack
 from tests.support.recordings import make_ogg, make_wav
 from tests.support.waiting import eventually
 from workers.cli.guard import run as run_in_process
@@ -195,6 +196,34 @@ def test_parts_that_are_away(run: Run) -> None:
         ran = run(*arguments, **settings)
         assert (ran.status, ran.row["error"]["code"]) == (4, code), ran
         assert "s3cret" not in ran.stdout + ran.stderr
+
+
+def test_a_process_that_is_told_to_stop_ends_well(tmp_path: Path) -> None:
+    """`serve`, as the others: status 0, so that no service manager counts it as a failure."""
+    home = tmp_path / ".memoline"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "workers", "serve"],
+        env=dict(os.environ) | {"PYTHONPATH": str(ROOT), "MEMOLINE_API_TOKEN": "t"},
+        stderr=subprocess.DEVNULL,
+    )
+    eventually((home / "run" / "serve.ready").exists, "it serves")
+    process.terminate()
+    assert process.wait(20) == 0
+
+
+def test_a_wait_that_is_told_to_stop_says_that_the_job_goes_on(run: Run, tmp_path: Path) -> None:
+    """Whoever ends the waiting does not end the job."""
+    with running_stack(tmp_path / ".memoline", "broker"), (tmp_path / "said").open("w") as said:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "workers", "send", "note.wav", "--chat", CHAT, "--wait"],
+            env=dict(os.environ) | {"PYTHONPATH": str(ROOT)},
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+        )
+        eventually(lambda: "RECEIVED" in (tmp_path / "said").read_text(), "it waits")
+        process.terminate()
+        assert process.wait(20) == 143
+    assert (tmp_path / "said").read_text().endswith("is RECEIVED; it goes on by itself.\n")
 
 
 def test_doctor_tells_each_part(run_here: Run) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,18 @@ import pytest
 
 from pipeline import decisions, jobs
 from pipeline.errors import Fenced, JobFailed, Misuse, NotNow, PartUnreachable
-from pipeline.model import Job, ListedMessage, MessageList, Outcome, OutcomeKind, PauseScope, State, StatusReport
+from pipeline.model import (
+    AudioSettings,
+    Job,
+    ListedMessage,
+    Memo,
+    MessageList,
+    Outcome,
+    OutcomeKind,
+    PauseScope,
+    State,
+    StatusReport,
+)
 from pipeline.sending.messenger import LinqMessenger
 from pipeline.settling import MATCHING_OFF, apply_report
 from tests.support.story import CHAT, Stage, build_stage, request
@@ -145,6 +157,21 @@ def test_a_late_answer_is_kept_though_the_job_moves_twice(stage: Stage) -> None:
     assert sent is not None and (sent.state, sent.message_id) == (State.SENT, "m-1")
 
 
+def test_a_late_answer_that_nobody_can_use_is_logged(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    """The job went on to another attempt meanwhile: the message that Linq took is at least named."""
+    job = hosted(stage)
+
+    def another_attempt() -> None:
+        now = stage.ledger.get(job.job_id)
+        stage.ledger.move(now, State.UNCONFIRMED, by="other", code="answer-lost", send_attempts=now.send_attempts + 1)
+
+    stage.linq.during_post = another_attempt
+    deliver(stage, job)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"late-answer.dropped job_id={job.job_id} state=UNCONFIRMED message_id=m-1"
+    ]
+
+
 # ------------------------------------------------------------------------------------------------------------ looks
 
 
@@ -235,6 +262,34 @@ def test_a_set_up_that_is_wrong_burns_no_attempt(stage: Stage, error: Exception)
         jobs.prepare(stage.parts, job.job_id)
         stage.clock.at += 301
     assert stage.ledger.get(job.job_id).state is State.HOSTED
+
+
+def test_a_disk_that_is_full_amid_an_attempt_burns_none(stage: Stage) -> None:
+    """The job waits, with the code that says what to do, until there is room."""
+    stage.runner.fails = [OSError(errno.ENOSPC, "No space left on device")] * 6  # type: ignore[list-item]
+    job = jobs.register(stage.parts, request("one"))
+    for _ in range(6):
+        waits = jobs.prepare(stage.parts, job.job_id)
+        assert waits is not None
+        assert (waits.state, waits.code, waits.audio_attempts) == (State.RECEIVED, "disk-full", 0)
+        assert waits.retry_at > stage.clock.at
+        stage.clock.at += 301
+    assert jobs.prepare(stage.parts, job.job_id).state is State.HOSTED  # type: ignore[union-attr]
+
+
+def test_a_mistake_of_ours_is_told_though_the_job_was_taken_over(stage: Stage) -> None:
+    """Whoever loses the job stops without a word about it, but not about the mistake."""
+    job = jobs.register(stage.parts, request("one"))
+
+    def taken_over(recording: Path, out_dir: Path, settings: AudioSettings) -> tuple[Memo, ...]:
+        now = stage.ledger.get(job.job_id)
+        stage.ledger.move(now, State.PREPARING, by="other", epoch=now.epoch + 1)
+        raise ZeroDivisionError("a bug")
+
+    stage.runner.prepare = taken_over  # type: ignore[method-assign]
+    with pytest.raises(ZeroDivisionError):
+        jobs.prepare(stage.parts, job.job_id)
+    assert stage.ledger.get(job.job_id).state is State.PREPARING
 
 
 def test_a_mistake_of_ours_counts_as_an_attempt_and_is_told(stage: Stage) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -123,7 +124,7 @@ def show(job_id: str, as_json: bool) -> int:
     ledger = open_ledger(load_settings())
     job = ledger.get(ledger.resolve_id(job_id))
     history = ledger.history(job.job_id)
-    Output(as_json=as_json).row(job_with_history(job, history), timeline(job, history))
+    Output(as_json=as_json).row(job_with_history(job, history), timeline(job, history, time.time()))
     return 0
 
 

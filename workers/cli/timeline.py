@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.model import HistoryEntry, Job
+from pipeline.model import HistoryEntry, Job, State
 from workers.views import iso
 
 
-def timeline(job: Job, history: Sequence[HistoryEntry]) -> str:
-    """Head and one line a move, with the seconds since the job was registered."""
+def timeline(job: Job, history: Sequence[HistoryEntry], now: float) -> str:
+    """Head and one line a move, with the seconds since the job was registered. now: Unix seconds."""
     head = [
         f"job      {job.job_id}",
         f"state    {job.state}{f' ({job.code})' if job.code else ''}",
@@ -18,8 +18,9 @@ def timeline(job: Job, history: Sequence[HistoryEntry]) -> str:
     ]
     if job.key:
         head.append(f"key      {job.key}")
-    if job.not_before > job.created_at:
-        head.append(f"waits    until {iso(job.not_before)}")
+    until = max(job.not_before, job.retry_at)
+    if job.state in (State.RECEIVED, State.HOSTED) and until > now:
+        head.append(f"waits    until {iso(until)}")
     if job.hosted:
         memo = job.hosted
         head.append(f"memo     {memo.url}")

@@ -67,6 +67,6 @@ def wait_for(get: Callable[[str], Job], job: Job, out: Output, *, timeout_s: flo
             raise Unconfirmed("still-open", text, job_id=job.job_id, state=str(job.state))
         try:
             time.sleep(LOOK_EVERY_S)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):
             out.say(f"Job {job.job_id} is {job.state}; it goes on by itself.")
             raise
