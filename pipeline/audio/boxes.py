@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+import sys
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,3 +128,24 @@ def _tells_of_people(inner: list[tuple[bytes, bytes]]) -> bool:
         if kind == b"----" and b"iTunSMPB" not in payload and b"iTunNORM" not in payload:
             return True
     return False
+
+
+def frame_bytes(path: Path) -> array[int]:
+    """The size of each frame of an M4A of one stream, as its `stsz` box lists them; empty where it has none."""
+    with path.open("rb") as file:
+        for kind, start, size in _top(file):
+            if kind == b"moov":
+                file.seek(start)
+                tables = [payload for name, payload in _inner(file.read(size)) if name == b"stsz"]
+                return _sizes(tables[0]) if tables else array("I")
+    return array("I")
+
+
+def _sizes(table: bytes) -> array[int]:
+    constant, count = struct.unpack_from(">II", table, 4)
+    if constant:
+        return array("I", [constant] * count)
+    sizes = array("I", table[12 : 12 + 4 * count])
+    if sys.byteorder == "little":
+        sizes.byteswap()
+    return sizes

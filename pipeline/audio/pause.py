@@ -17,7 +17,7 @@ WINDOW_S = 20.0
 _WINDOWS_S = (5.0, 10.0, 20.0)
 _REACH = 6
 _COST_DB_PER_S = 0.2
-_DEEP_DB = 15.0
+DEEP_DB = 15.0
 _BETTER_DB = 1.0
 _SHALLOW_DB = 5.0
 SILENCE_DB = -120.0
@@ -40,12 +40,12 @@ def valley(levels_db: Sequence[float], end_s: float) -> Cut:
         found = _deepest(levels_db[len(levels_db) - frames :])
         if found and (best is None or found[0] > best[0] + _BETTER_DB):
             best = (found[0], found[1] + len(levels_db) - frames)
-        if (best and best[0] >= _DEEP_DB) or frames == len(levels_db):
+        if (best and best[0] >= DEEP_DB) or frames == len(levels_db):
             break
     if best is None or best[0] < _SHALLOW_DB:
         return Cut(at_s=end_s, depth_db=best[0] if best else 0.0, fade_s=0.15)
     at_s = end_s - (len(levels_db) - best[1] - 0.5) * FRAME_S
-    return Cut(at_s=at_s, depth_db=best[0], fade_s=0.02 if best[0] >= _DEEP_DB else 0.15)
+    return Cut(at_s=at_s, depth_db=best[0], fade_s=0.02 if best[0] >= DEEP_DB else 0.15)
 
 
 def _deepest(levels_db: Sequence[float]) -> tuple[float, int] | None:

@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.audio import child, plan, prove, sniff, tags, transcode
-from pipeline.audio.encode import Encoder, LongerThanSaid, Progress
+from pipeline.audio.encode import Encoder, LongerThanSaid
 from pipeline.audio.study import Study
+from pipeline.audio.transcode import Progress
 from pipeline.errors import RecordingRejected, ToolFailed
 from pipeline.model import Action, AudioSettings, Memo
 
