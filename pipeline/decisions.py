@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-from pipeline.errors import JobFailed, NotNow
-from pipeline.model import Job, State
+from contextlib import suppress
+
+from pipeline.errors import Fenced, JobFailed, NotNow
+from pipeline.model import Job, Overflow, State
 from pipeline.ports import Parts
 from pipeline.settling import let_go
 
-_CANCELLABLE = (State.RECEIVED, State.HELD, State.HOSTED)
+_CANCELLABLE = (State.RECEIVED, State.PREPARING, State.HELD, State.HOSTED)
+_TRIES = 10
 
 
 def cancel(parts: Parts, job: Job) -> Job:
-    """End a job that was not sent yet. Raises NotNow (`too-late`) once a worker has it or it is on its way."""
-    if job.state is State.CANCELLED:
-        return job
-    unknown = job.state is State.HELD and job.code == "outcome-unknown"
-    if job.state not in _CANCELLABLE or unknown:
-        raise NotNow("too-late", _too_late(job), job_id=job.job_id, state=str(job.state))
-    ended = parts.ledger.move(job, State.CANCELLED, by=parts.by, code="cancelled", message="Cancelled on request.")
-    return let_go(parts, ended)
+    """End a job that was not sent yet, whoever works on it. Raises NotNow (`too-late`) once it may be on its way."""
+    for _ in range(_TRIES):
+        if job.state is State.CANCELLED:
+            return job
+        unknown = job.state is State.HELD and job.code == "outcome-unknown"
+        if job.state not in _CANCELLABLE or unknown:
+            break
+        with suppress(Fenced):  # a worker moved it at this moment: what is true of it now?
+            ended = parts.ledger.move(
+                job, State.CANCELLED, by=parts.by, code="cancelled", message="Cancelled on request.", lease_until=0.0
+            )
+            return let_go(parts, ended)
+        job = parts.ledger.get(job.job_id)
+    raise NotNow("too-late", _too_late(job), job_id=job.job_id, state=str(job.state))
 
 
-def retry(parts: Parts, job: Job) -> Job:
-    """Start a REJECTED job, or a FAILED one that Linq never took, anew. Raises NotNow (`not-retryable`)."""
+def retry(parts: Parts, job: Job, *, overflow: Overflow | None = None) -> Job:
+    """Start a REJECTED job, or a FAILED one that Linq never took, anew: with the settings of now, and another overflow
+    where one is given. Its memo gets a new name. Raises NotNow (`not-retryable`)."""
     if job.state not in (State.REJECTED, State.FAILED) or job.message_id or job.code == "not-delivered":
         raise NotNow("not-retryable", _not_retryable(job), job_id=job.job_id, state=str(job.state))
     return parts.ledger.move(
@@ -34,7 +44,9 @@ def retry(parts: Parts, job: Job) -> Job:
         audio_attempts=0,
         returns=0,
         retry_at=0.0,
+        sending_since=0.0,
         not_before=_from_now_on(parts, job),
+        overflow=overflow or job.overflow,
         hosted=None,
     )
 
@@ -74,6 +86,7 @@ def resolve(
             code="resolved-resend",
             message=note,
             retry_at=0.0,
+            sending_since=0.0,
             looks=0,
             not_before=_from_now_on(parts, job),
         )
@@ -86,8 +99,6 @@ def _from_now_on(parts: Parts, job: Job) -> float:
 
 
 def _too_late(job: Job) -> str:
-    if job.state is State.PREPARING:
-        return f"Job {job.job_id} is being prepared at this moment: try again in a few seconds."
     if job.state in (State.SENDING, State.UNCONFIRMED, State.HELD):
         return f"Job {job.job_id} may have been sent already ({job.state}): it cannot be cancelled any more."
     return f"Job {job.job_id} is {job.state}: there is nothing left to cancel."

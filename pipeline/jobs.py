@@ -6,31 +6,33 @@
     settle    webhooks and polling move the job on, in any order, any number of times
 
 Every function takes `Parts` and reads: look at the row, decide, move the row (one compare-and-set), act. Whoever loses
-a compare-and-set gets `Fenced` and stops without touching anything. `pipeline/reconcile.py` finds out about sends whose
-outcome is unknown, `pipeline/settling.py` says what a report means for a job, and `pipeline/decisions.py` holds what a
-person may do.
+a compare-and-set gets `Fenced` and stops without touching anything. `pipeline/delivery.py` sends one memo,
+`pipeline/standing.py` knows who may be sent to, `pipeline/reconcile.py` finds out about sends whose outcome is unknown
+(`pipeline/recall.py`: from what is remembered outside the ledger), `pipeline/settling.py` says what a report means for
+a job, and `pipeline/decisions.py` holds what a person may do.
 """
 
 from __future__ import annotations
 
-import logging
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 
+from pipeline.delivery import send
 from pipeline.disk import writing_in
 from pipeline.errors import Fenced, JobFailed, KeyReused, MemolineError, Misuse, PartUnreachable, RecordingRejected
 from pipeline.hosting.names import job_id_for
 from pipeline.lease import kept
-from pipeline.model import Hosted, Job, NewJob, Outcome, OutcomeKind, PauseScope, Request, State, StatusReport
+from pipeline.model import Hosted, Job, NewJob, Request, State, StatusReport
 from pipeline.ports import Parts
-from pipeline.reconcile import confirm_later, look
+from pipeline.reconcile import look, sender_lost
 from pipeline.sending.pacing import backoff_s, poll_after_s
-from pipeline.settling import apply_kept, apply_report, let_go, settled
+from pipeline.settling import apply_kept, apply_report
+from pipeline.standing import give_up, too_old
 
 _GONE_FOR_GOOD = frozenset({"recording-gone", "superseded", "source-changed"})
-_OURS_TO_MEND = frozenset({"disk-full", "cdn-wrong"})
-_LATE_TRIES = 3
+_BURNS_NO_ATTEMPT = frozenset({"disk-full", "cdn-wrong", "name-taken"})
+"""Ours to mend, or (a ledger restored from an older copy uses its names again) mended by the next epoch."""
 
 
 def register(parts: Parts, request: Request) -> Job:
@@ -97,12 +99,13 @@ def settle_kept(parts: Parts, reports: Sequence[StatusReport]) -> tuple[Job | No
 def _claim(parts: Parts, job_id: str) -> Job | None:
     """Take the job over for one attempt, which is counted before any work is done."""
     job, now = parts.ledger.get(job_id), parts.clock.now()
-    waiting = job.state is State.RECEIVED and max(job.not_before, job.retry_at) <= now
+    # A memo that is wanted later is made now: it is sent the moment it is due, and what is wrong with it is known.
+    waiting = job.state is State.RECEIVED and job.chat_id is not None and job.retry_at <= now
     abandoned = job.state is State.PREPARING and job.lease_until < now
     if not (waiting or abandoned):
         return None
     if too_old(parts, job):
-        return _give_up(parts, job)
+        return give_up(parts, job)
     if job.audio_attempts >= parts.rules.max_audio_attempts:
         why = f"Preparing it ended {job.audio_attempts} workers: look at the recording, then `memoline retry {job_id}`."
         return parts.ledger.move(job, State.FAILED, by=parts.by, code="poison", message=why)
@@ -136,7 +139,7 @@ def _prepare_claimed(parts: Parts, job: Job) -> Job:
 
 def _after_trouble(parts: Parts, job: Job, error: MemolineError) -> Job:
     """An outage, or a set-up that somebody must mend, burns no attempt: it is not the recording's fault."""
-    if isinstance(error, PartUnreachable | Misuse) or error.code in _OURS_TO_MEND:
+    if isinstance(error, PartUnreachable | Misuse) or error.code in _BURNS_NO_ATTEMPT:
         return _back_to_received(parts, job, error, attempts=job.audio_attempts - 1)
     if job.audio_attempts >= parts.rules.max_audio_attempts or error.code in _GONE_FOR_GOOD:
         return parts.ledger.move(job, State.FAILED, by=parts.by, code=error.code, message=error.message)
@@ -191,11 +194,11 @@ def _step_chat(parts: Parts, chat_id: str) -> bool:
     for head in heads:
         try:
             if head.state is State.SENDING and head.deadline < now:
-                confirm_later(parts, head, code="answer-lost", message="The worker that sent it did not come back.")
+                moved = sender_lost(parts, head)
             elif head.state is State.UNCONFIRMED and head.next_look_at <= now:
                 moved = look(parts, head)
             elif head.state is State.HOSTED and head.retry_at <= now and not _busy(heads):
-                moved = _send(parts, head)
+                moved = send(parts, head)
         except Fenced:
             return False
         if moved:
@@ -205,120 +208,6 @@ def _step_chat(parts: Parts, chat_id: str) -> bool:
 
 def _busy(heads: tuple[Job, ...]) -> bool:
     return any(head.state is State.SENDING for head in heads)
-
-
-def _send(parts: Parts, job: Job) -> Job:
-    """Send the memo of a HOSTED job that is at the head of its lane, or say until when it waits."""
-    now = parts.clock.now()
-    if job.send_attempts and (known := settled(parts, job)).state is not State.HOSTED:
-        return known  # an earlier attempt arrived after all
-    if too_old(parts, job):
-        return _give_up(parts, job)
-    until = parts.ledger.paused_until("all", f"chat:{job.chat_id}")
-    if until > now:
-        return _wait(parts, job, until - now, "paused", "Linq asked this chat, or everybody, to wait.")
-    try:
-        there = parts.store.still_there(_hosted(job))
-        wait_s = parts.pacer.take(job.chat_id or "") if there else 0.0
-    except (PartUnreachable, Misuse) as error:
-        return _wait(parts, job, backoff_s(1), error.code, error.message)
-    if not there:
-        return parts.ledger.move(
-            job, State.RECEIVED, by=parts.by, code="memo-gone", message="Made again.", hosted=None, audio_attempts=0
-        )
-    if wait_s > 0:
-        return _wait(parts, job, wait_s, "paced", "At most 30 messages in 60 seconds go to one chat.")
-    job = parts.ledger.move(
-        job,
-        State.SENDING,
-        by=parts.by,
-        epoch=job.epoch + 1,
-        send_attempts=job.send_attempts + 1,
-        sending_since=now,
-        deadline=now + parts.rules.send_timeout_s,
-        looks=0,
-        code=None,
-        message=None,
-    )
-    # What the commit took, or a freeze after it, is off the deadline that everybody else reads in the ledger.
-    left_s = max(job.deadline - parts.clock.now(), 0.001)
-    outcome = parts.messenger.send_once(job.chat_id or "", _hosted(job).url, deadline_s=left_s)
-    try:
-        moved = _apply_outcome(parts, job, outcome)
-    except Fenced:
-        moved = record_late_answer(parts, job, outcome)
-    # A webhook may have been faster than the answer.
-    return settled(parts, moved)
-
-
-def _apply_outcome(parts: Parts, job: Job, outcome: Outcome) -> Job:
-    if outcome.kind is OutcomeKind.ACCEPTED:
-        return _sent(parts, job, outcome)
-    if outcome.kind is OutcomeKind.REFUSED:
-        return parts.ledger.move(
-            job, State.FAILED, by=parts.by, code=outcome.code, message=outcome.message, trace_id=outcome.trace_id
-        )
-    if outcome.kind is OutcomeKind.WAIT:
-        wait_s = outcome.wait_s or backoff_s(job.send_attempts)
-        if outcome.pause:
-            # Which line a chat is on is not known here, so a line's pause is learnt chat by chat, never by all at once.
-            scope = "all" if outcome.pause is PauseScope.ALL else f"chat:{job.chat_id}"
-            parts.ledger.pause(scope, parts.clock.now() + wait_s, outcome.code)
-        return _wait(parts, job, wait_s, outcome.code, outcome.message)
-    return confirm_later(parts, job, code=outcome.code, message=outcome.message, trace_id=outcome.trace_id)
-
-
-def _sent(parts: Parts, job: Job, outcome: Outcome) -> Job:
-    sent = parts.ledger.move(
-        job,
-        State.SENT,
-        by=parts.by,
-        message_id=outcome.message_id,
-        attachment_id=outcome.attachment_id,
-        trace_id=outcome.trace_id,
-        next_look_at=parts.clock.now() + poll_after_s(0),
-        code=None,
-        message=None,
-    )
-    return let_go(parts, sent)
-
-
-def record_late_answer(parts: Parts, job: Job, outcome: Outcome) -> Job:
-    """Somebody moved the job while our POST was under way: a memo that was taken is written down all the same."""
-    for _ in range(_LATE_TRIES):
-        now = parts.ledger.get(job.job_id)
-        if outcome.kind is not OutcomeKind.ACCEPTED or now.message_id or now.send_attempts != job.send_attempts:
-            break
-        with suppress(Fenced):
-            return _sent(parts, now, outcome)
-    if outcome.kind is OutcomeKind.ACCEPTED and now.message_id != outcome.message_id:
-        text = "late-answer.dropped job_id=%s state=%s message_id=%s"
-        logging.getLogger("memoline").warning(text, job.job_id, now.state, outcome.message_id)
-    return now
-
-
-def _wait(parts: Parts, job: Job, wait_s: float, code: str, message: str) -> Job:
-    """Keep the place, and try again when the time has come."""
-    return parts.ledger.move(
-        job, State.HOSTED, by=parts.by, code=code, message=message, retry_at=parts.clock.now() + wait_s, deadline=0.0
-    )
-
-
-def too_old(parts: Parts, job: Job) -> bool:
-    """Whether the job has waited longer than anybody wants a voice memo to wait."""
-    return parts.clock.now() - max(job.created_at, job.not_before) > parts.rules.max_age_s
-
-
-def _give_up(parts: Parts, job: Job) -> Job:
-    limit_s = f"{parts.rules.max_age_s:.0f} s"
-    why = f"It could not be sent within {limit_s} (MEMOLINE_MAX_AGE_S): `memoline retry {job.job_id}` sends it now."
-    return parts.ledger.move(job, State.FAILED, by=parts.by, code="too-old", message=why)
-
-
-def _hosted(job: Job) -> Hosted:
-    if job.hosted is None:
-        raise JobFailed("no-memo", f"Job {job.job_id} is {job.state} without a memo.")
-    return job.hosted
 
 
 # ----------------------------------------------------------------------------------------------------------- settle
@@ -332,7 +221,7 @@ def _poll(parts: Parts, job: Job) -> Job:
         return job
     try:
         report = parts.messenger.status(job.message_id)
-    except PartUnreachable:
+    except MemolineError:
         report = None
     if report and (moved := apply_report(parts, job, report)) and moved.state is not job.state:
         return moved

@@ -182,7 +182,8 @@ class Job:
     rev: +1 with every move; a move names the rev that it read. epoch: +1 with every claim; an older one is fenced.
     not_before: the requester's wish. retry_at: our own back-off. lease_until: the step in work is alive until then.
     audio_attempts / send_attempts: counted before the work. looks: complete looks at the message list that found
-    nothing. returns: how often an attempt that was probably not sent went back to HOSTED.
+    nothing. returns: how often an attempt that was probably not sent went back to HOSTED. first_sending_at: when the
+    first attempt began, and sending_since the last one.
     """
 
     seq: int
@@ -206,6 +207,7 @@ class Job:
     returns: int
     deadline: float
     next_look_at: float
+    first_sending_at: float
     sending_since: float
     hosted: Hosted | None
     message_id: str | None
@@ -260,7 +262,7 @@ class PauseScope(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """What one POST came to. wait_s: for WAIT. pause: who else must wait as long."""
+    """What one POST came to. wait_s: for WAIT. pause: who else must wait as long. line: ours, from which it went."""
 
     kind: OutcomeKind
     code: str
@@ -271,6 +273,51 @@ class Outcome:
     status: int | None = None
     wait_s: float = 0.0
     pause: PauseScope | None = None
+    line: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attempt:
+    """One attempt to send a job's memo, as it is remembered outside the ledger. number: the job's send_attempts.
+    at: when it began. epoch: the job's then. closed: given up before anything was sent. outcome: None where nobody
+    wrote down what came of it."""
+
+    number: int
+    at: float
+    epoch: int
+    closed: bool = False
+    outcome: Outcome | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pause:
+    """Somebody has to wait. scope: `linq` (everybody), `line:NUMBER` or `chat:ID`. since: when it began."""
+
+    scope: str
+    until: float
+    why: str
+    since: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chat:
+    """What the ledger knows of a chat. line: ours, on which it is. opted_out_at: when Linq refused a send because they
+    opted out; heard_at: when they last wrote. pauses: all that were ever made for it, its line or everybody and not
+    lifted; some may be over."""
+
+    chat_id: str
+    line: str | None = None
+    opted_out_at: float = 0.0
+    heard_at: float = 0.0
+    pauses: tuple[Pause, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChatSeen:
+    """A chat as Linq shows it. health: HEALTHY, AT_RISK, CRITICAL or OPTED_OUT."""
+
+    line: str | None
+    health: str | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,7 +9,10 @@ from typing import Protocol
 
 from pipeline.errors import KeyReused
 from pipeline.model import (
+    Attempt,
     AudioSettings,
+    Chat,
+    ChatSeen,
     HistoryEntry,
     Hosted,
     Job,
@@ -18,6 +21,7 @@ from pipeline.model import (
     NewJob,
     Outcome,
     Overflow,
+    Pause,
     Request,
     State,
     StatusReport,
@@ -48,6 +52,18 @@ class Store(Protocol):
     def discard(self, recording: StoredRecording) -> None: ...
 
 
+class Journal(Protocol):
+    """Every attempt to send, in write-once objects outside the ledger: a ledger that was restored from an older copy
+    learns here what it forgot. Raises PartUnreachable (`s3-unreachable`) and Misuse: then nothing is sent.
+
+    begin: True where nobody began or closed this attempt before, and nobody can any more. end: written once, the first
+    one stays. attempts: all that were begun, by number."""
+
+    def begin(self, job_id: str, attempt: Attempt) -> bool: ...
+    def end(self, job_id: str, number: int, outcome: Outcome) -> None: ...
+    def attempts(self, job_id: str) -> tuple[Attempt, ...]: ...
+
+
 class Messenger(Protocol):
     """Linq. `send_once` makes at most one POST and never raises. The others raise PartUnreachable (`linq-unreachable`)
     and Misuse (`missing-setting`); None: Linq answers, and does not show it."""
@@ -55,18 +71,23 @@ class Messenger(Protocol):
     def send_once(self, chat_id: str, url: str, *, deadline_s: float) -> Outcome: ...
     def own_messages(self, chat_id: str, *, since: float) -> MessageList | None: ...
     def status(self, message_id: str) -> StatusReport | None: ...
+    def chat(self, chat_id: str) -> ChatSeen | None: ...
 
 
 class Pacer(Protocol):
-    """Shared by all workers: at most 30 messages in any 60 s a chat. Returns the seconds to wait, 0 = go, and then the
-    place is taken. Raises PartUnreachable (`redis-unreachable`): then nothing is sent."""
+    """Shared by all workers: at most 30 messages in any 60 s a chat, and a line's own limit in any 24 h (line: None
+    where there is none). Returns the seconds to wait, 0 = go, and then the place is taken. Raises PartUnreachable
+    (`redis-unreachable`): then nothing is sent."""
 
-    def take(self, chat_id: str) -> float: ...
+    def take(self, chat_id: str, line: str | None = None) -> float: ...
 
 
 class Ledger(Protocol):
     """The truth. Every change is one compare-and-set on `rev`: Fenced where somebody was faster. `note` changes
-    bookkeeping without a move, and so without history. Raises PartUnreachable (`ledger-unreachable`)."""
+    bookkeeping without a move, and so without history. Raises PartUnreachable (`ledger-unreachable`).
+
+    opt_out: the chat's waiting jobs FAIL with it, in one commit. probe: of all who see a pause that is over, one may
+    try, and the others wait until then. mark: how many different ones something happened to lately."""
 
     def add(
         self, request: Request, *, job_id: str, state: State, code: str | None, message: str | None, by: str
@@ -80,13 +101,18 @@ class Ledger(Protocol):
     def give_key(self, job_id: str, key: str) -> Job: ...
     def renew(self, job: Job, lease_until: float) -> bool: ...
     def heads(self, chat_id: str, now: float) -> tuple[Job, ...]: ...
+    def chat(self, chat_id: str) -> Chat: ...
+    def note_chat(self, chat_id: str, *, line: str | None = None, heard_at: float = 0.0) -> None: ...
+    def opt_out(self, chat_id: str, *, at: float, code: str, message: str, by: str) -> None: ...
     def pause(self, scope: str, until: float, why: str) -> None: ...
-    def paused_until(self, *scopes: str) -> float: ...
+    def probe(self, pause: Pause, until: float) -> bool: ...
+    def lift(self, scope: str) -> bool: ...
+    def mark(self, what: str, who: str, until: float) -> int: ...
     def find_message(self, report: StatusReport) -> Job | None: ...
     def keep_report(self, report: StatusReport) -> bool: ...
     def applied(self, done: Mapping[str, str | None]) -> None: ...
     def reports_for(self, job: Job) -> tuple[StatusReport, ...]: ...
-    def stand(self, scope: str, standing: str, since: float) -> None: ...
+    def stand(self, scope: str, standing: str, since: float) -> bool: ...
     def standing(self, scope: str) -> str | None: ...
     def history(self, job_id: str) -> tuple[HistoryEntry, ...]: ...
     def flag(self, name: str) -> str | None: ...
@@ -102,6 +128,8 @@ class Rules:
     audio_lease_s: float = 60
     max_audio_attempts: int = 3
     max_age_s: float = 604_800
+    resend_if_absent: bool = False
+    line_daily_limit: int | None = None
     audio: AudioSettings = field(default_factory=AudioSettings)
 
     def audio_for(self, overflow: Overflow | None) -> AudioSettings:
@@ -116,6 +144,7 @@ class Parts:
 
     ledger: Ledger
     store: Store
+    journal: Journal
     messenger: Messenger
     runner: Runner
     pacer: Pacer

@@ -2,23 +2,36 @@
 
 A memo's file name is unique to its job, and Linq's message list very likely shows it. After a quiet time the list is
 read; a second complete look that finds nothing decides: an answer that means "probably not sent" goes back to HOSTED,
-at most three times; everything else waits for a person. So does a job whose list cannot be read for a day.
+at most three times, and so does every other where the setting `resend-if-absent` prefers a double to a loss; everything
+else waits for a person. So does a job whose list cannot be read for a day.
 """
 
 from __future__ import annotations
 
-from pipeline.errors import MemolineError
+from pipeline.errors import Fenced, MemolineError
 from pipeline.model import Job, State
 from pipeline.ports import Parts
+from pipeline.recall import lost
 from pipeline.sending.matching import Found, match
 from pipeline.sending.outcomes import probably_not_sent
 from pipeline.sending.pacing import look_after_s, poll_after_s
-from pipeline.settling import MATCHING_OFF, let_go, settled
+from pipeline.settling import MATCHING_OFF, let_go, names_of, settled
 
+SENDER_LOST = "sender-lost"
 LOOKS = 2
 MAX_RETURNS = 3
 LONGEST_DOUBT_S = 86_400
 """How long the chat of an unconfirmed job waits for a list that cannot be read."""
+
+
+def sender_lost(parts: Parts, job: Job) -> Job:
+    """Move on a SENDING job whose deadline is over: its sender did not come back."""
+    try:
+        return settled(parts, lost(parts, job))
+    except Fenced:
+        raise
+    except MemolineError:  # the journal is away; the first look asks it again
+        return confirm_later(parts, job, code=SENDER_LOST, message="The worker that was to send it did not come back.")
 
 
 def confirm_later(parts: Parts, job: Job, *, code: str, message: str, trace_id: str | None = None) -> Job:
@@ -41,17 +54,27 @@ def look(parts: Parts, job: Job) -> Job:
     if known.state is not State.UNCONFIRMED:
         return known
     # A report that came while the list was read counts too.
-    return settled(parts, _looked(parts, known))
+    return settled(parts, _looked(parts, known) if known.code != SENDER_LOST else _asked_again(parts, known))
+
+
+def _asked_again(parts: Parts, job: Job) -> Job:
+    try:
+        return lost(parts, job)
+    except Fenced:
+        raise
+    except MemolineError as error:
+        return _not_seen(parts, job, error.message)
 
 
 def _looked(parts: Parts, job: Job) -> Job:
     try:
-        listed = parts.messenger.own_messages(job.chat_id or "", since=job.sending_since)
+        since = min(job.first_sending_at or job.sending_since, job.sending_since)
+        listed = parts.messenger.own_messages(job.chat_id or "", since=since)
     except MemolineError as error:
         return _not_seen(parts, job, error.message)
     if listed is None:
         return _hold(parts, job, "Linq does not show the chat's messages")
-    verdict = match(job.hosted.file_name if job.hosted else "", listed)
+    verdict = match(names_of(parts, job), listed)
     if verdict.found is Found.YES:
         return _found(parts, job, verdict.message_id or "")
     if verdict.found is Found.CANNOT_KNOW:
@@ -80,13 +103,15 @@ def _found(parts: Parts, job: Job, message_id: str) -> Job:
 
 def _absent(parts: Parts, job: Job) -> Job:
     """Two complete looks found nothing."""
-    if probably_not_sent(job.code) and job.returns < MAX_RETURNS:
+    likely = probably_not_sent(job.code)
+    if (likely or parts.rules.resend_if_absent) and job.returns < MAX_RETURNS:
+        why = "Linq very likely did not take it" if likely else "MEMOLINE_RESEND_IF_ABSENT is set"
         return parts.ledger.move(
             job,
             State.HOSTED,
             by=parts.by,
             code=job.code,
-            message="Linq very likely did not take it and the chat does not show it: sent again.",
+            message=f"{why}, and the chat does not show it: sent again.",
             returns=job.returns + 1,
             retry_at=0.0,
         )

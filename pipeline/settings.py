@@ -122,6 +122,8 @@ class Settings(BaseModel):
     audio_lease_s: float = Field(60, alias="MEMOLINE_AUDIO_LEASE_S", gt=0, le=3_600)
     max_audio_attempts: int = Field(3, alias="MEMOLINE_MAX_AUDIO_ATTEMPTS", ge=1, le=100)
     max_age_s: float = Field(604_800, alias="MEMOLINE_MAX_AGE_S", gt=0)
+    line_daily_limit: int | None = Field(None, alias="MEMOLINE_LINE_DAILY_LIMIT", ge=1)
+    resend_if_absent: bool = Field(False, alias="MEMOLINE_RESEND_IF_ABSENT")
 
     @field_validator("home")
     @classmethod

@@ -6,19 +6,28 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from pipeline.errors import Fenced, MemolineError
+from pipeline.hosting.names import memo_names
 from pipeline.model import Job, State, StatusReport
 from pipeline.ports import Parts
+from pipeline.sending.matching import shows
+from pipeline.sending.pacing import poll_after_s
+from pipeline.standing import OPTED_OUT, chat_health, heard_from, line_status, they_opted_out
 
 MATCHING_OFF = "matching-off"
 """The flag of the ledger by which lost sends are not looked for by file name any more."""
 
-WROTE, OPTED_OUT = "wrote", "opted-out"
-"""Standings of a chat: what they did last."""
+WROTE = "wrote"
+"""Standing of a chat, as `opted-out` is: what they did last."""
 LINE_ACTIVE, LINE_FLAGGED = "line-active", "line-flagged"
 """Standings of a line."""
 
 _AFTER_SENT = (State.SENT, State.DELIVERED, State.ERASED)
 _TRIES = 10
+
+
+def names_of(parts: Parts, job: Job) -> frozenset[str]:
+    """Every name, without extension, that a memo of this job may have been sent under."""
+    return memo_names(parts.secret, job.job_id, job.epoch)
 
 
 def let_go(parts: Parts, job: Job) -> Job:
@@ -47,8 +56,12 @@ class Applied:
 def apply_kept(parts: Parts, report: StatusReport) -> Applied:
     """Apply a report that is kept. One that fits no job yet is found by `settled` once there is one."""
     if scope := scope_of(report):
-        parts.ledger.stand(scope, report.status, report.occurred_at or parts.clock.now())
+        at = report.occurred_at or parts.clock.now()
+        if parts.ledger.stand(scope, report.status, at):
+            _heard(parts, report, at)
         return Applied(done=True)
+    if report.health and report.chat_id:
+        chat_health(parts, report.chat_id, report.health)
     job = parts.ledger.find_message(report)
     moved = apply_report(parts, job, report) if job else None
     return Applied(done=job is None or moved is not None, job=moved)
@@ -59,6 +72,16 @@ def scope_of(report: StatusReport) -> str | None:
     if report.status in (WROTE, OPTED_OUT):
         return f"chat:{report.chat_id}"
     return f"line:{report.line}" if report.status in (LINE_ACTIVE, LINE_FLAGGED) else None
+
+
+def _heard(parts: Parts, report: StatusReport, at: float) -> None:
+    """Let the newest news of a chat or a line have its effect."""
+    if report.status == WROTE:
+        heard_from(parts, report.chat_id or "", at)
+    elif report.status == OPTED_OUT:
+        they_opted_out(parts, report.chat_id or "", at)
+    else:
+        line_status(parts, report.line or "", may_send=report.status == LINE_ACTIVE)
 
 
 def apply_report(parts: Parts, job: Job, report: StatusReport) -> Job | None:
@@ -86,7 +109,9 @@ def _moved(parts: Parts, job: Job, report: StatusReport) -> Job:
     if report.status == "failed" and job.state is State.FAILED:
         return job
     if job.message_id is None and job.send_attempts and job.state not in _AFTER_SENT:
-        job = let_go(parts, parts.ledger.move(job, State.SENT, by=parts.by, code=None, message=None, **known))
+        later = parts.clock.now() + poll_after_s(0)
+        sent = parts.ledger.move(job, State.SENT, by=parts.by, code=None, message=None, next_look_at=later, **known)
+        job = let_go(parts, sent)
     if report.status in ("delivered", "read") and job.state in (State.SENT, State.FAILED):
         return parts.ledger.move(job, State.DELIVERED, by=parts.by, code=None, message=None, next_look_at=0.0, **known)
     if report.status == "failed" and job.state is State.SENT:
@@ -101,5 +126,5 @@ def _verify_matching(parts: Parts, job: Job, report: StatusReport) -> None:
     the opposite: from then on an absent name says nothing. Only a message that Linq itself named in its answer (which
     gives an attachment's id too) counts, not one that a person named."""
     ours = report.message_id is not None and report.message_id == job.message_id and job.attachment_id is not None
-    if ours and job.hosted and report.file_names and job.hosted.file_name not in report.file_names:
+    if ours and report.file_names and not shows(report.file_names, names_of(parts, job)):
         parts.ledger.set_flag(MATCHING_OFF, f"job {job.job_id}: {', '.join(report.file_names)[:200]}")

@@ -25,15 +25,17 @@ def connect(settings: Settings, by: str) -> Parts:
 
     by: who acts, for the history. Raises PartUnreachable (`ledger-unreachable`)."""
     from pipeline.audio import AudioRunner
+    from pipeline.hosting.journal import S3Journal
     from workers.pacer import RedisPacer
 
     ledger = open_ledger(settings)
     return Parts(
         ledger=ledger,
         store=open_store(settings, ledger.install_secret()),
+        journal=S3Journal(open_s3(settings)),
         messenger=open_messenger(settings),
         runner=AudioRunner(settings.ffmpeg),
-        pacer=RedisPacer(settings.broker_url),
+        pacer=RedisPacer(settings.broker_url, settings.line_daily_limit),
         clock=SteadyClock(),
         rules=rules(settings),
         secret=ledger.install_secret(),
@@ -50,6 +52,8 @@ def rules(settings: Settings) -> Rules:
         audio_lease_s=settings.audio_lease_s,
         max_audio_attempts=settings.max_audio_attempts,
         max_age_s=settings.max_age_s,
+        resend_if_absent=settings.resend_if_absent,
+        line_daily_limit=settings.line_daily_limit,
         audio=settings.audio,
     )
 

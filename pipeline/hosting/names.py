@@ -54,6 +54,11 @@ def memo_key(secret: bytes, job_id: str, result_no: int, extension: str) -> str:
     return f"m/{memo_name(secret, job_id, result_no)}.{extension}"
 
 
+def memo_names(secret: bytes, job_id: str, epoch: int) -> frozenset[str]:
+    """All names, without extension, that a job in this epoch may have given to its memos."""
+    return frozenset(memo_name(secret, job_id, number) for number in range(1, epoch + 1))
+
+
 def fingerprint(content: str, chat_id: str | None, overflow: Overflow | None) -> str:
     """What the same identity must come with again. content: sha256 or object version."""
     return hashlib.sha256(_joined(content, chat_id or "", overflow or "").encode()).hexdigest()

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlsplit
 
 from botocore.config import Config
@@ -26,10 +26,25 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _TOKEN = "memoline-token"  # noqa: S105 (the name of a metadata field)
+_SHA256 = "memoline-sha256"
+_TRIES = 3
 _GONE = frozenset({"404", "NoSuchKey", "NoSuchVersion", "NotFound"})
 _CONFLICT = frozenset({"412", "409", "PreconditionFailed", "ConditionalRequestConflict"})
 _DENIED = frozenset({"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"})
-_NOT_NOW = frozenset({"429", "RequestTimeout", "RequestTimeTooSkewed", "ThrottlingException", "Throttling", "SlowDown"})
+_NOT_NOW = frozenset(
+    {
+        "408",
+        "429",
+        "IncompleteBody",
+        "OperationAborted",
+        "RequestThrottled",
+        "RequestTimeTooSkewed",
+        "RequestTimeout",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+    }
+)
 """Codes of a 4xx that may be gone at the next try."""
 _NOTHING_OF_THE_MACHINE = {
     # (name in the config file, environment variable, default, conversion), as botocore's session reads them
@@ -140,26 +155,58 @@ class S3:
             metadata={name.lower(): value for name, value in found.get("Metadata", {}).items()},
         )
 
-    def put_new(self, bucket: str, key: str, path: Path, headers: Mapping[str, str]) -> None:
-        """Store a file under a name that nobody has yet. headers: ContentType, CacheControl, ContentDisposition.
+    def put_new(self, bucket: str, key: str, path: Path, headers: Mapping[str, str], sha256: str) -> None:
+        """Store a file under a name that nobody has yet, or that has these bytes already. headers: ContentType,
+        CacheControl, ContentDisposition.
 
-        Raises JobFailed (`name-taken`) where somebody else's object is there."""
+        Raises JobFailed (`name-taken`) where other bytes are there."""
+        with path.open("rb") as body:
+            there = self._put_once(bucket, key, body, {_SHA256: sha256}, headers)
+        if there is not None and there.metadata.get(_SHA256) != sha256:
+            raise JobFailed("name-taken", f"Another object is at s3://{bucket}/{key} already.")
+
+    def put_once(self, bucket: str, key: str, content: bytes) -> bool:
+        """Store a small object under a name that nobody has yet; False where another one is there."""
+        return self._put_once(bucket, key, content, {}, {"ContentType": "application/json"}) is None
+
+    def _put_once(
+        self,
+        bucket: str,
+        key: str,
+        body: BinaryIO | bytes,
+        metadata: Mapping[str, str],
+        headers: Mapping[str, str],
+    ) -> Head | None:
+        """None where the object is ours, else what is there."""
         token = secrets.token_hex(16)
+        for _ in range(_TRIES):
+            try:
+                with self._translated(bucket):
+                    self.client.put_object(
+                        Bucket=bucket,
+                        Key=key,
+                        Body=body,
+                        IfNoneMatch="*",
+                        ChecksumAlgorithm="CRC32",
+                        Metadata={**metadata, _TOKEN: token},
+                        **headers,  # type: ignore[arg-type]
+                    )
+                return None
+            except _Conflict:
+                there = self.head(bucket, key)
+                if there is not None:
+                    return None if there.metadata.get(_TOKEN) == token else there
+                if not isinstance(body, bytes):  # another write was under way, and failed
+                    body.seek(0)
+        raise PartUnreachable("s3-unreachable", f"s3://{bucket}/{key} is written by others all the time: try again.")
+
+    def read(self, bucket: str, key: str) -> bytes | None:
+        """The content of a small object; None where there is none."""
         try:
-            with self._translated(bucket), path.open("rb") as body:
-                self.client.put_object(
-                    Bucket=bucket,
-                    Key=key,
-                    Body=body,
-                    IfNoneMatch="*",
-                    ChecksumAlgorithm="CRC32",
-                    Metadata={_TOKEN: token},
-                    **headers,  # type: ignore[arg-type]
-                )
-        except _Conflict:
-            there = self.head(bucket, key)
-            if there is None or there.metadata.get(_TOKEN) != token:
-                raise JobFailed("name-taken", f"Another object is at s3://{bucket}/{key} already.") from None
+            with self._translated(bucket):
+                return self.client.get_object(Bucket=bucket, Key=key)["Body"].read()
+        except _Gone:
+            return None
 
     def put(self, bucket: str, key: str, path: Path, metadata: Mapping[str, str] | None = None) -> Head:
         """Store a file, in parts where it is large. Returns what is there then."""

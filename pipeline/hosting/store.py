@@ -57,7 +57,7 @@ class MemoStore:
             "CacheControl": _IMMUTABLE,
             "ContentDisposition": f'inline; filename="{file_name}"',
         }
-        self._s3.put_new(self._s3.need_bucket(), key, memo.path, headers)
+        self._s3.put_new(self._s3.need_bucket(), key, memo.path, headers, memo.sha256)
         return Hosted(
             object_key=key,
             file_name=file_name,

@@ -10,16 +10,17 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, func, select, update
+from sqlalchemy import Connection, Engine, Select, delete, func, select, update
 
 from pipeline.errors import JobFailed, KeyReused, NoSuchJob, NotNow
 from pipeline.ledger import changes, queries
 from pipeline.ledger.batch import add_batch
+from pipeline.ledger.chats import ChatLedger
 from pipeline.ledger.engine import Database
 from pipeline.ledger.reports import ReportLedger
 from pipeline.ledger.rows import changed_columns, to_job
 from pipeline.ledger.states import OPEN, is_late, why_not
-from pipeline.ledger.tables import in_states, install, jobs, pauses
+from pipeline.ledger.tables import in_states, install, jobs
 from pipeline.ledger.upsert import insert_new, put
 from pipeline.model import HistoryEntry, Job, NewJob, Request, State
 from pipeline.ports import Clock
@@ -28,7 +29,7 @@ SHORTEST_PREFIX = 6
 _SECRET = "secret"  # noqa: S105 (the name of a row)
 
 
-class SqlLedger(ReportLedger):
+class SqlLedger(ReportLedger, ChatLedger):
     """The jobs in a database whose schema `migrate` has brought up to date.
 
     url_or_engine: `sqlite:////path`, `postgresql://…`, or an engine to use as it is. Connects when first used, in each
@@ -161,18 +162,7 @@ class SqlLedger(ReportLedger):
             created_at = connection.execute(select(jobs.c.created_at).where(jobs.c.seq == first)).scalar()
         return max(0.0, now - created_at) if created_at else 0.0
 
-    # ------------------------------------------------------------------------------------------ pauses, install
-
-    def pause(self, scope: str, until: float, why: str) -> None:
-        """Let a scope (`all`, `chat:ID`) wait until a time; a longer pause is never shortened."""
-        with self.database.write() as connection:
-            put(connection, pauses, {"scope": scope, "until_at": until, "why": why}, by="scope", larger="until_at")
-
-    def paused_until(self, *scopes: str) -> float:
-        """Until when the longest pause of these scopes lasts; 0 where there is none."""
-        with self.database.read() as connection:
-            latest = connection.execute(select(func.max(pauses.c.until_at)).where(pauses.c.scope.in_(scopes))).scalar()
-        return float(latest or 0.0)
+    # -------------------------------------------------------------------------------------------------- install
 
     def install_secret(self) -> bytes:
         """The 32 bytes from which ids and names are made: made once, the same for every process ever after."""
@@ -189,7 +179,12 @@ class SqlLedger(ReportLedger):
     def set_flag(self, name: str, value: str) -> None:
         """Keep a small value for all processes."""
         with self.database.write() as connection:
-            put(connection, install, {"name": f"flag:{name}", "value": value}, by="name")
+            put(connection, install, {"name": f"flag:{name}", "value": value}, by=("name",))
+
+    def drop_flag(self, name: str) -> bool:
+        """Forget a value that `set_flag` kept; False where there is none."""
+        with self.database.write() as connection:
+            return connection.execute(delete(install).where(install.c.name == f"flag:{name}")).rowcount == 1
 
     def ping(self) -> None:
         """Return if the ledger answers and has its tables."""

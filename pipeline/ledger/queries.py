@@ -49,9 +49,9 @@ def due(now: float, limit: int) -> tuple[Select[Any], ...]:
 
 
 def _waiting(now: float, limit: int) -> Select[Any]:
-    """RECEIVED and due, live before backfill."""
+    """RECEIVED, live before backfill. What is wanted later is prepared now."""
     c = jobs.c
-    ready = and_(c.state == fixed(State.RECEIVED), c.chat_id.is_not(None), c.not_before <= now, c.retry_at <= now)
+    ready = and_(c.state == fixed(State.RECEIVED), c.chat_id.is_not(None), c.retry_at <= now)
     return select(jobs).where(ready).order_by(c.lane.desc(), c.seq).limit(limit)
 
 

@@ -98,11 +98,11 @@ class ReportLedger:
                     return to_job(row)
         return None
 
-    def stand(self, scope: str, standing: str, since: float) -> None:
-        """Note what Linq said of a chat (`chat:ID`) or a line (`line:NUMBER`); older news never replaces newer."""
+    def stand(self, scope: str, standing: str, since: float) -> bool:
+        """Note what Linq said of a chat (`chat:ID`) or a line (`line:NUMBER`). False where newer news is known."""
         row = {"scope": scope, "standing": standing, "since_at": since}
         with self.database.write() as connection:
-            put(connection, standings, row, by="scope", larger="since_at")
+            return put(connection, standings, row, by=("scope",), larger="since_at")
 
     def standing(self, scope: str) -> str | None:
         """What Linq last said of a chat or a line."""

@@ -14,8 +14,11 @@ OPEN: Final = (State.RECEIVED, State.PREPARING, State.HOSTED, State.SENDING, Sta
 KEEPS_PLACE: Final = OPEN
 """Later memos of the chat's lane wait for such a job, unless its own `not_before` lies ahead (`may_step_aside`)."""
 
-MAY_STEP_ASIDE: Final = (State.RECEIVED, State.HOSTED)
+MAY_STEP_ASIDE: Final = (State.RECEIVED, State.PREPARING, State.HOSTED)
 """Here a `not_before` that lies ahead frees the place until it is due."""
+
+WAITING: Final = MAY_STEP_ASIDE
+"""Nothing of the job is on its way."""
 
 IN_FLIGHT: Final = (State.SENDING, State.UNCONFIRMED)
 """Linq may have the memo already: nothing of the lane goes before it is known."""
@@ -35,14 +38,15 @@ REASONS: Final[Mapping[tuple[State, State], str]] = MappingProxyType(
     {
         (_R, _P): "an audio worker claims it",
         (_R, _HELD): "nobody said which chat it is for",
-        (_R, _FAIL): "attempts used up, or too old",
+        (_R, _FAIL): "attempts used up, too old, or the chat opted out",
         (_R, _STOP): "cancelled before any work",
         (_R, _SENT): _LATE,
         (_P, _P): "the lease ran out; another worker claims it with a new epoch",
         (_P, _R): "a back-off: a part was away, or the attempt failed and another is left",
         (_P, _H): "the memo is stored and its URL was checked",
         (_P, _NO): "the recording can never become a memo",
-        (_P, _FAIL): "attempts used up, or the recording is gone",
+        (_P, _FAIL): "attempts used up, the recording is gone, or the chat opted out",
+        (_P, _STOP): "cancelled; what its worker makes goes nowhere",
         (_P, _SENT): _LATE,
         (_H, _H): "waits with its place kept: paced, paused or refused for now",
         (_H, _X): "committed before the POST",
@@ -58,11 +62,11 @@ REASONS: Final[Mapping[tuple[State, State], str]] = MappingProxyType(
         (_U, _SENT): "found in the chat, reported, or answered late",
         (_U, _DONE): "reported delivered before anybody looked",
         (_U, _HELD): "absent in two complete looks: a person decides",
-        (_U, _H): "probably not sent and absent in two complete looks",
+        (_U, _H): "provably not sent, as was learnt later, or absent in two looks and sent again by the rules",
         (_HELD, _R): "it was given its chat",
         (_HELD, _SENT): "found, answered late, or a person says it arrived",
         (_HELD, _DONE): "reported delivered",
-        (_HELD, _H): "a person wants it sent again",
+        (_HELD, _H): "a person wants it sent again, or its sender proved late that it did not",
         (_HELD, _FAIL): "a person gave it up",
         (_HELD, _STOP): "cancelled before it had a chat",
         (_SENT, _SENT): "poll bookkeeping",

@@ -68,6 +68,7 @@ jobs: Final = Table(
     _count("returns"),
     _time("deadline"),
     _time("next_look_at"),
+    _time("first_sending_at"),
     _time("sending_since"),
     Column("hosted", JSON(none_as_null=True)),
     Column("file_name", Text),
@@ -117,6 +118,24 @@ pauses: Final = Table(
     Column("scope", Text, primary_key=True),
     _time("until_at"),
     Column("why", Text, nullable=False),
+    _time("since_at"),
+)
+
+chats: Final = Table(
+    "chats",
+    metadata,
+    Column("chat_id", Text, primary_key=True),
+    Column("line", Text),
+    _time("opted_out_at"),
+    _time("heard_at"),
+)
+
+marks: Final = Table(
+    "marks",
+    metadata,
+    Column("what", Text, primary_key=True),
+    Column("who", Text, primary_key=True),
+    _time("until_at"),
 )
 
 standings: Final = Table(

@@ -25,13 +25,22 @@ def insert_many_new(
     return set(connection.execute(statement, list(rows)).scalars())
 
 
-def put(connection: Connection, table: Table, values: Mapping[str, Any], *, by: str, larger: str | None = None) -> None:
-    """Insert a row, or replace the one with the same `by`; with `larger`, only where that column grows."""
+def put(
+    connection: Connection,
+    table: Table,
+    values: Mapping[str, Any],
+    *,
+    by: Sequence[str],
+    larger: str | None = None,
+    keep: Sequence[str] = (),
+) -> bool:
+    """Insert a row, or replace the one with the same `by` but for its columns `keep`; with `larger`, only where that
+    column does not shrink. False where nothing was written."""
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     statement = insert(table).values(**values)
     statement = statement.on_conflict_do_update(
-        index_elements=[by],
-        set_={name: statement.excluded[name] for name in values if name != by},
-        where=statement.excluded[larger] > table.c[larger] if larger else None,
+        index_elements=list(by),
+        set_={name: statement.excluded[name] for name in values if name not in (*by, *keep)},
+        where=statement.excluded[larger] >= table.c[larger] if larger else None,
     )
-    connection.execute(statement)
+    return connection.execute(statement).rowcount > 0

@@ -4,6 +4,7 @@ That Linq's list shows the last segment of the sent URL as `filename` is likely,
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -26,10 +27,16 @@ class Verdict:
     message_id: str | None = None
 
 
-def match(file_name: str, listed: MessageList) -> Verdict:
-    """Look for a file name. Own messages that show no files at all mean that the list cannot prove an absence."""
+def shows(file_names: Iterable[str], names: Container[str]) -> bool:
+    """Whether one of the files has one of the names. Without extension: Linq may make another container of a memo."""
+    return any(file_name.partition(".")[0] in names for file_name in file_names)
+
+
+def match(names: Container[str], listed: MessageList) -> Verdict:
+    """Look for a file with one of a job's names. Own messages that show no files at all mean that the list cannot prove
+    an absence."""
     for message in listed.messages:
-        if message.file_names and file_name in message.file_names:
+        if shows(message.file_names or (), names):
             return Verdict(found=Found.YES, message_id=message.message_id)
     if any(message.file_names is None for message in listed.messages):
         return Verdict(found=Found.CANNOT_KNOW)

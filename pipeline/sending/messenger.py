@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import Misuse, PartUnreachable
-from pipeline.model import ListedMessage, MessageList, Outcome, OutcomeKind, StatusReport
+from pipeline.model import ChatSeen, ListedMessage, MessageList, Outcome, OutcomeKind, StatusReport
 from pipeline.sending.once import Attempt, make_client
 from pipeline.sending.outcomes import from_response, from_transport
 
@@ -84,7 +84,22 @@ class LinqMessenger:
         row = self._get(f"/v3/messages/{message_id}", {})
         if not row or not row.get("id"):
             return None
-        return StatusReport(status=str(row.get("delivery_status") or ""), message_id=message_id)
+        return StatusReport(
+            status=str(row.get("delivery_status") or ""),
+            message_id=message_id,
+            file_names=_listed(row).file_names or (),
+        )
+
+    def chat(self, chat_id: str) -> ChatSeen | None:
+        """A chat's line and health; None where Linq does not show it. Raises PartUnreachable, Misuse."""
+        row = self._get(f"/v3/chats/{chat_id}", {})
+        if not row:
+            return None
+        handles, health = row.get("handles"), row.get("health_status")
+        ours = [one for one in handles if isinstance(one, dict)] if isinstance(handles, list) else []
+        line = next((one.get("handle") for one in ours if one.get("is_me")), None)
+        status = health.get("status") if isinstance(health, dict) else None
+        return ChatSeen(line=str(line) if line else None, health=str(status) if status else None)
 
     def ping(self) -> None:
         """Ask for anything. Raises PartUnreachable (`linq-unreachable`), also where Linq does not take the key."""

@@ -135,7 +135,7 @@ def _from_success(status: int, body: object, trace_id: str | None) -> Outcome:
         return Outcome(
             kind=OutcomeKind.UNKNOWN, code="answer-without-id", message=text, status=status, trace_id=trace_id
         )
-    part = memo.get("voice_memo")
+    part, line = memo.get("voice_memo"), memo.get("from")
     return Outcome(
         kind=OutcomeKind.ACCEPTED,
         code="accepted",
@@ -144,6 +144,7 @@ def _from_success(status: int, body: object, trace_id: str | None) -> Outcome:
         attachment_id=part.get("id") if isinstance(part, dict) else None,
         trace_id=trace_id,
         status=status,
+        line=line if isinstance(line, str) and line else None,
     )
 
 

@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import JobFailed, Misuse, PartUnreachable
+from pipeline.hosting.journal import S3Journal
 from pipeline.hosting.s3 import S3, S3Config
 from pipeline.hosting.spool import LocalSpool, S3Spool
 from pipeline.hosting.store import MemoStore
-from pipeline.model import Action, Memo, StoredRecording
+from pipeline.model import Action, Attempt, Memo, Outcome, OutcomeKind, StoredRecording
 from pipeline.settings import Settings
 from tests.support.local_stack import running_stack
 from workers.wiring import s3_config
@@ -105,7 +106,7 @@ def test_a_name_is_given_once(settings: Settings, s3: S3, tmp_path: Path) -> Non
         path = tmp_path / str(number)
         path.write_text(str(number))
         try:
-            S3(s3_config(settings)).put_new(s3.need_bucket(), key, path, HEADERS)
+            S3(s3_config(settings)).put_new(s3.need_bucket(), key, path, HEADERS, str(number))
             results.append(number)
         except JobFailed as error:
             assert error.code == "name-taken"
@@ -164,8 +165,44 @@ def test_a_repeated_put_whose_answer_was_lost_is_a_success(settings: Settings, s
     path.write_text("a")
     port = int((settings.s3_endpoint_url or "").rsplit(":", 1)[1])
     with losing_first_answer(port) as (url, _):
-        S3(replace(s3_config(settings), endpoint_url=url)).put_new(s3.need_bucket(), key, path, HEADERS)
+        S3(replace(s3_config(settings), endpoint_url=url)).put_new(s3.need_bucket(), key, path, HEADERS, "a")
     assert s3.head(s3.need_bucket(), key) is not None
+
+
+def test_a_name_that_has_these_bytes_already_is_no_conflict(s3: S3, tmp_path: Path) -> None:
+    """A ledger restored from an older copy makes the same memo under the same name again."""
+    path, key = tmp_path / "a", f"m/{uuid.uuid4().hex}"
+    path.write_text("a")
+    for _ in range(2):
+        s3.put_new(s3.need_bucket(), key, path, HEADERS, "hash of a")
+    with pytest.raises(JobFailed) as caught:
+        s3.put_new(s3.need_bucket(), key, path, HEADERS, "hash of b")
+    assert caught.value.code == "name-taken"
+
+
+def test_an_attempt_is_begun_once_and_remembered_with_its_first_outcome(settings: Settings, s3: S3) -> None:
+    """Whoever comes second, to send or to close, is told so; what is read back names nobody."""
+    job_id, journal = uuid.uuid4().hex, S3Journal(s3)
+    taken = Outcome(kind=OutcomeKind.ACCEPTED, code="accepted", message="to +1555", message_id="m-1", trace_id="t-1")
+    assert journal.begin(job_id, Attempt(number=1, at=5.5, epoch=2))
+    assert not S3Journal(s3).begin(job_id, Attempt(number=1, at=6.5, epoch=3, closed=True))
+    assert journal.begin(job_id, Attempt(number=10, at=7.5, epoch=4, closed=True))
+    journal.end(job_id, 1, taken)
+    journal.end(job_id, 1, replace(taken, message_id="m-2"))
+    first, last = journal.attempts(job_id)
+    assert first == Attempt(number=1, at=5.5, epoch=2, outcome=replace(taken, message=""))
+    assert last == Attempt(number=10, at=7.5, epoch=4, closed=True)
+    assert journal.attempts(uuid.uuid4().hex) == ()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_intent_whose_answer_was_lost_is_ours(settings: Settings, s3: S3) -> None:
+    """The PUT is repeated below us, and answered 412: the token says that it was ours."""
+    job_id, port = uuid.uuid4().hex, int((settings.s3_endpoint_url or "").rsplit(":", 1)[1])
+    with losing_first_answer(port) as (url, _):
+        journal = S3Journal(S3(replace(s3_config(settings), endpoint_url=url)))
+        assert journal.begin(job_id, Attempt(number=1, at=5.5, epoch=2))
+    assert not S3Journal(s3).begin(job_id, Attempt(number=1, at=5.5, epoch=2))
 
 
 def test_a_recording_that_changed_is_superseded(settings: Settings, s3: S3, store: MemoStore, tmp_path: Path) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipeline.errors import MemolineError
+from pipeline.hosting.names import memo_name
 from pipeline.ledger.ledger import SqlLedger
 from pipeline.ledger.migrate import migrate
 from pipeline.model import (
     Action,
+    Attempt,
     AudioSettings,
+    ChatSeen,
     Hosted,
     Lane,
     Memo,
@@ -26,8 +29,17 @@ from pipeline.ports import Parts, Rules
 
 CHAT = "5e0d0000-0000-4000-8000-000000000001"
 ACCEPTED = Outcome(
-    kind=OutcomeKind.ACCEPTED, code="accepted", message="taken", message_id="m-1", attachment_id="a-1", trace_id="t-1"
+    kind=OutcomeKind.ACCEPTED,
+    code="accepted",
+    message="taken",
+    message_id="m-1",
+    attachment_id="a-1",
+    trace_id="t-1",
+    status=202,
 )
+
+
+SECRET = b"secret"
 
 
 @dataclass
@@ -59,7 +71,7 @@ class FakeStore:
 
     def host(self, memo: Memo, job_id: str, result_no: int) -> Hosted:
         self._maybe_fail("host")
-        name = f"{job_id}-{result_no}.m4a"
+        name = f"{memo_name(SECRET, job_id, result_no)}.m4a"
         self.hosted.append(name)
         return Hosted(
             object_key=f"m/{name}",
@@ -84,6 +96,32 @@ class FakeStore:
 
 
 @dataclass
+class FakeJournal:
+    """Remembers attempts, write-once. fails: raised by the named method, once for each entry."""
+
+    intents: dict[tuple[str, int], Attempt] = field(default_factory=dict)
+    receipts: dict[tuple[str, int], Outcome] = field(default_factory=dict)
+    fails: dict[str, list[MemolineError]] = field(default_factory=dict)
+
+    def _maybe_fail(self, method: str) -> None:
+        if self.fails.get(method):
+            raise self.fails[method].pop(0)
+
+    def begin(self, job_id: str, attempt: Attempt) -> bool:
+        self._maybe_fail("begin")
+        return self.intents.setdefault((job_id, attempt.number), attempt) is attempt
+
+    def end(self, job_id: str, number: int, outcome: Outcome) -> None:
+        self._maybe_fail("end")
+        self.receipts.setdefault((job_id, number), outcome)
+
+    def attempts(self, job_id: str) -> tuple[Attempt, ...]:
+        self._maybe_fail("attempts")
+        found = sorted((number, one) for (owner, number), one in self.intents.items() if owner == job_id)
+        return tuple(replace(one, outcome=self.receipts.get((job_id, number))) for number, one in found)
+
+
+@dataclass
 class FakeLinq:
     """Answers POSTs from a list of outcomes (the last one for ever), and lists what a test put into `listed`."""
 
@@ -93,6 +131,7 @@ class FakeLinq:
     listed: MessageList | None = field(default_factory=lambda: MessageList(messages=(), complete=True))
     list_fails: MemolineError | None = None
     statuses: dict[str, StatusReport] = field(default_factory=dict)
+    chats: dict[str, ChatSeen] = field(default_factory=dict)
     during_post: Callable[[], object] | None = None
     during_list: Callable[[], object] | None = None
 
@@ -113,6 +152,9 @@ class FakeLinq:
     def status(self, message_id: str) -> StatusReport | None:
         return self.statuses.get(message_id)
 
+    def chat(self, chat_id: str) -> ChatSeen | None:
+        return self.chats.get(chat_id)
+
 
 @dataclass
 class FakePacer:
@@ -120,7 +162,7 @@ class FakePacer:
 
     waits: list[float | MemolineError] = field(default_factory=list)
 
-    def take(self, chat_id: str) -> float:
+    def take(self, chat_id: str, line: str | None = None) -> float:
         wait = self.waits.pop(0) if self.waits else 0.0
         if isinstance(wait, MemolineError):
             raise wait
@@ -162,6 +204,7 @@ class Stage:
     parts: Parts
     ledger: SqlLedger
     store: FakeStore
+    journal: FakeJournal
     linq: FakeLinq
     pacer: FakePacer
     runner: FakeRunner
@@ -174,7 +217,7 @@ def build_stage(folder: Path, **rules: float) -> Stage:
     migrate(url)
     clock = FakeClock()
     ledger = SqlLedger(url, clock)
-    store, linq, pacer, runner = FakeStore(), FakeLinq(), FakePacer(), FakeRunner()
+    store, journal, linq, pacer, runner = FakeStore(), FakeJournal(), FakeLinq(), FakePacer(), FakeRunner()
 
     def work_dir(name: str) -> Path:
         path = folder / "work" / name
@@ -184,16 +227,26 @@ def build_stage(folder: Path, **rules: float) -> Stage:
     parts = Parts(
         ledger=ledger,
         store=store,
+        journal=journal,
         messenger=linq,
         runner=runner,
         pacer=pacer,
         clock=clock,
         rules=Rules(**rules),  # type: ignore[arg-type]
-        secret=b"secret",
+        secret=SECRET,
         work_dir=work_dir,
         by="test",
     )
-    return Stage(parts=parts, ledger=ledger, store=store, linq=linq, pacer=pacer, runner=runner, clock=clock)
+    return Stage(
+        parts=parts,
+        ledger=ledger,
+        store=store,
+        journal=journal,
+        linq=linq,
+        pacer=pacer,
+        runner=runner,
+        clock=clock,
+    )
 
 
 def request(

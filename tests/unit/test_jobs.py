@@ -9,7 +9,7 @@ import pytest
 
 from pipeline import decisions, jobs
 from pipeline.errors import JobFailed, KeyReused, NotNow, PartUnreachable, RecordingRejected
-from pipeline.model import ListedMessage, MessageList, Outcome, OutcomeKind, PauseScope, State, StatusReport
+from pipeline.model import Attempt, ListedMessage, MessageList, Outcome, OutcomeKind, PauseScope, State, StatusReport
 from tests.support.story import CHAT, Stage, build_stage, request
 
 UNKNOWN = Outcome(kind=OutcomeKind.UNKNOWN, code="answer-lost", message="the connection broke")
@@ -181,15 +181,30 @@ def test_probably_not_sent_goes_again_three_times_at_most(stage: Stage) -> None:
 
 
 def test_a_worker_killed_while_sending_leaves_an_unknown_outcome(stage: Stage) -> None:
-    """SENDING whose deadline has passed becomes UNCONFIRMED, and is not sent again."""
+    """SENDING whose deadline has passed becomes UNCONFIRMED, and is not sent again: its attempt was begun."""
     job = jobs.register(stage.parts, request("one"))
     hosted = jobs.prepare(stage.parts, job.job_id)
     assert hosted is not None
     stage.ledger.move(hosted, State.SENDING, by="dead", send_attempts=1, deadline=stage.clock.at + 60)
+    stage.journal.begin(job.job_id, Attempt(number=1, at=stage.clock.at, epoch=2))
     assert jobs.deliver(stage.parts, job.job_id).state is State.SENDING  # type: ignore[union-attr]
     stage.clock.at += 61
     assert jobs.deliver(stage.parts, job.job_id).state is State.UNCONFIRMED  # type: ignore[union-attr]
     assert stage.linq.posts == []
+
+
+def test_a_worker_killed_before_it_began_to_send_costs_nothing(stage: Stage) -> None:
+    """SENDING was committed, the intent was not written: closing the attempt proves that nothing was sent, nor can be
+    by whoever wakes up late. The next attempt is made at once."""
+    job = jobs.register(stage.parts, request("one"))
+    hosted = jobs.prepare(stage.parts, job.job_id)
+    assert hosted is not None
+    stage.ledger.move(hosted, State.SENDING, by="dead", send_attempts=1, deadline=stage.clock.at + 60)
+    stage.clock.at += 61
+    assert jobs.deliver(stage.parts, job.job_id).state is State.HOSTED  # type: ignore[union-attr]
+    assert not stage.journal.begin(job.job_id, Attempt(number=1, at=stage.clock.at, epoch=2)), "it woke up late"
+    assert jobs.deliver(stage.parts, job.job_id).state is State.SENT  # type: ignore[union-attr]
+    assert len(stage.linq.posts) == 1
 
 
 def test_a_late_answer_of_a_fenced_sender_is_written_down(stage: Stage) -> None:
@@ -238,7 +253,7 @@ def test_a_429_waits_in_the_ledger_and_pauses_its_chat(stage: Stage) -> None:
     limited = Outcome(kind=OutcomeKind.WAIT, code="rate-limited", message="slow down", wait_s=90, pause=PauseScope.CHAT)
     stage.linq.outcomes = [
         limited,
-        replace(jobs.Outcome(kind=OutcomeKind.ACCEPTED, code="", message=""), message_id="x"),
+        replace(Outcome(kind=OutcomeKind.ACCEPTED, code="", message=""), message_id="x"),
     ]
     job = run(stage)
     assert (job.state, job.code, job.retry_at) == (State.HOSTED, "rate-limited", stage.clock.at + 90)

@@ -158,17 +158,18 @@ def test_a_late_answer_is_kept_though_the_job_moves_twice(stage: Stage) -> None:
 
 
 def test_a_late_answer_that_nobody_can_use_is_logged(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
-    """The job went on to another attempt meanwhile: the message that Linq took is at least named."""
+    """Another attempt was delivered meanwhile: the message that Linq took beside it is at least named."""
     job = hosted(stage)
 
     def another_attempt() -> None:
         now = stage.ledger.get(job.job_id)
-        stage.ledger.move(now, State.UNCONFIRMED, by="other", code="answer-lost", send_attempts=now.send_attempts + 1)
+        now = stage.ledger.move(now, State.UNCONFIRMED, by="other", send_attempts=now.send_attempts + 1)
+        stage.ledger.move(now, State.DELIVERED, by="other", message_id="m-9")
 
     stage.linq.during_post = another_attempt
     deliver(stage, job)
     assert [record.getMessage() for record in caplog.records] == [
-        f"late-answer.dropped job_id={job.job_id} state=UNCONFIRMED message_id=m-1"
+        f"late-answer.dropped job_id={job.job_id} state=DELIVERED message_id=m-1"
     ]
 
 

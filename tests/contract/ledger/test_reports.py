@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from pipeline.ledger.ledger import SqlLedger
-from pipeline.model import State, StatusReport
+from pipeline.model import Chat, Pause, State, StatusReport
 from tests.contract.ledger.conftest import SetClock
-from tests.support.ledger import CHAT, OTHER_CHAT, add, bring
+from tests.support.ledger import CHAT, OTHER_CHAT, a_memo, add, bring
 
 REPORT = StatusReport(status="delivered", message_id="m-1", event_id="e-1", chat_id=CHAT, occurred_at=5.5)
 
@@ -114,17 +114,63 @@ def test_a_report_without_any_sign_fits_no_job(ledger: SqlLedger) -> None:
     assert ledger.reports_for(job) == ()
 
 
-def test_the_longest_pause_holds(ledger: SqlLedger) -> None:
+def test_the_longest_pause_holds(ledger: SqlLedger, clock: SetClock) -> None:
     """A pause can be lengthened, never shortened by another refusal."""
-    assert ledger.paused_until("all", "chat:x") == 0
-    ledger.pause("all", 50.5, "429")
-    ledger.pause("chat:x", 70, "429")
-    ledger.pause("all", 40, "429")
-    assert ledger.paused_until("all") == 50.5
-    assert ledger.paused_until("all", "chat:x") == 70
-    ledger.pause("all", 90, "429")
-    assert ledger.paused_until("all", "chat:x") == 90
-    assert ledger.paused_until() == 0
+    ledger.pause("chat:x", 50.5, "429")
+    clock.time += 1
+    ledger.pause("chat:x", 40, "other")
+    assert ledger.chat("x").pauses == (Pause(scope="chat:x", until=50.5, why="429", since=1_000),)
+    ledger.pause("chat:x", 90, "other")
+    assert ledger.chat("x").pauses == (Pause(scope="chat:x", until=90, why="other", since=1_000),)
+    assert ledger.lift("chat:x") and not ledger.lift("chat:x")
+
+
+def test_a_chat_waits_for_itself_its_line_and_everybody(ledger: SqlLedger) -> None:
+    """And for no other chat or line; which line it is on has to be known."""
+    for scope in ("linq", "all", "line:+1", "line:+2", "chat:x", "chat:y"):
+        ledger.pause(scope, 50, "429")
+    assert {pause.scope for pause in ledger.chat("x").pauses} == {"linq", "all", "chat:x"}
+    ledger.note_chat("x", line="+1")
+    assert {pause.scope for pause in ledger.chat("x").pauses} == {"linq", "all", "chat:x", "line:+1"}
+    assert [pause.until for pause in ledger.pauses(49)] == [50] * 6
+    assert ledger.pauses(50) == ()
+
+
+def test_one_of_all_who_see_it_may_probe(ledger: SqlLedger) -> None:
+    """The second one finds the pause lengthened."""
+    ledger.pause("linq", 50, "down")
+    (seen,) = ledger.chat("x").pauses
+    assert [ledger.probe(seen, 110), ledger.probe(seen, 110)] == [True, False]
+    assert ledger.chat("y").pauses[0].until == 110
+
+
+def test_marks_count_whom_something_happened_to_lately(ledger: SqlLedger, clock: SetClock) -> None:
+    """The same one counts once, and nobody after the time."""
+    assert [ledger.mark("429", who, 1_060) for who in ("x", "x", "y")] == [1, 1, 2]
+    assert ledger.mark("500", "x", 1_060) == 1
+    clock.time = 1_060
+    assert ledger.mark("429", "z", 1_120) == 1
+
+
+def test_what_is_known_of_a_chat_grows(ledger: SqlLedger, clock: SetClock) -> None:
+    """Each thing that is learnt leaves the others as they are; what was heard never goes back."""
+    assert ledger.chat("x") == Chat(chat_id="x")
+    ledger.note_chat("x", line="+1", heard_at=20)
+    ledger.note_chat("x", heard_at=10)
+    ledger.opt_out("x", at=1_000, code="opted-out", message="They opted out.", by="test")
+    assert ledger.chat("x") == Chat(chat_id="x", line="+1", heard_at=20, opted_out_at=1_000)
+
+
+def test_an_opt_out_fails_what_waits_in_its_chat(ledger: SqlLedger) -> None:
+    """Nothing of another chat, and nothing that may be on its way."""
+    waits, flies = add(ledger), add(ledger, "b")
+    other = add(ledger, "c", chat_id=OTHER_CHAT)
+    hosted = ledger.move(ledger.move(flies, State.PREPARING, by="t"), State.HOSTED, by="t", hosted=a_memo())
+    ledger.move(hosted, State.SENDING, by="t", send_attempts=1)
+    ledger.opt_out(CHAT, at=1_000, code="opted-out", message="They opted out.", by="test")
+    states = [ledger.get(job.job_id).state for job in (waits, flies, other)]
+    assert states == [State.FAILED, State.SENDING, State.RECEIVED]
+    assert ledger.history(waits.job_id)[-1].code == "opted-out"
 
 
 def test_the_secret_stays(ledger: SqlLedger, url: str, clock: SetClock) -> None:

@@ -1,0 +1,67 @@
+"""Every attempt to send, in two write-once objects: the port `Journal` on S3.
+
+`intent/{job_id}/{number}` is there before the POST, `receipt/{job_id}/{number}` says what came of it. Neither names
+anybody. A ledger restored from an older copy finds the intent of an attempt that it does not know, and does not send.
+Keep both longer than the oldest back-up of the ledger."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.hosting.s3 import S3
+from pipeline.model import Attempt, Outcome, OutcomeKind
+
+_KEPT = ("code", "message_id", "attachment_id", "trace_id")
+
+
+class S3Journal:
+    """`pipeline.ports.Journal` in the memo bucket."""
+
+    def __init__(self, s3: S3) -> None:
+        self._s3 = s3
+
+    def begin(self, job_id: str, attempt: Attempt) -> bool:
+        """Write the intent of an attempt; False where one of this number is there already."""
+        content = {"at": attempt.at, "epoch": attempt.epoch, "closed": attempt.closed}
+        return self._put(f"intent/{job_id}/{attempt.number}", content)
+
+    def end(self, job_id: str, number: int, outcome: Outcome) -> None:
+        """Write what came of an attempt; the first word stays."""
+        content = {name: getattr(outcome, name) for name in _KEPT} | {"kind": str(outcome.kind)}
+        self._put(f"receipt/{job_id}/{number}", content)
+
+    def attempts(self, job_id: str) -> tuple[Attempt, ...]:
+        """All attempts of a job that were ever begun, by number."""
+        prefix = f"intent/{job_id}/"
+        keys = [listed.key for listed in self._s3.list(self._s3.need_bucket(), prefix)]
+        numbers = sorted(int(key.removeprefix(prefix)) for key in keys if key.removeprefix(prefix).isdigit())
+        return tuple(self._attempt(job_id, number) for number in numbers)
+
+    def _attempt(self, job_id: str, number: int) -> Attempt:
+        intent = self._get(f"intent/{job_id}/{number}") or {}
+        receipt = self._get(f"receipt/{job_id}/{number}")
+        return Attempt(
+            number=number,
+            at=float(intent.get("at", 0.0)),
+            epoch=int(intent.get("epoch", 0)),
+            closed=bool(intent.get("closed", False)),
+            outcome=_outcome(receipt) if receipt else None,
+        )
+
+    def _put(self, key: str, content: Mapping[str, object]) -> bool:
+        body = json.dumps(content, separators=(",", ":")).encode()
+        return self._s3.put_once(self._s3.need_bucket(), key, body)
+
+    def _get(self, key: str) -> dict[str, Any] | None:
+        try:
+            parsed = json.loads(self._s3.read(self._s3.need_bucket(), key) or b"null")
+        except ValueError:
+            return None
+        return parsed if isinstance(parsed, dict) else None
+
+
+def _outcome(receipt: Mapping[str, Any]) -> Outcome:
+    known = {name: receipt.get(name) for name in _KEPT}
+    return Outcome(kind=OutcomeKind(receipt["kind"]), message="", **(known | {"code": str(known["code"] or "")}))  # type: ignore[arg-type]

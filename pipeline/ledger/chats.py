@@ -1,0 +1,88 @@
+"""What is known of chats, and who has to wait: the tables `chats`, `pauses` and `marks`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, delete, func, select, update
+
+from pipeline.ledger import changes
+from pipeline.ledger.engine import Database
+from pipeline.ledger.tables import chats, marks, pauses
+from pipeline.ledger.upsert import insert_new, put
+from pipeline.model import Chat, Pause
+from pipeline.ports import Clock
+
+EVERYBODY = ("linq", "all")
+"""Scopes that concern every chat; `all` is how it was called before, and older processes may still write it."""
+
+
+class ChatLedger:
+    """The part of the ledger that is about who may be sent to. Raises as the ledger does."""
+
+    database: Database
+    _clock: Clock
+
+    def chat(self, chat_id: str) -> Chat:
+        """What is known of a chat, with the pauses of it, its line and everybody."""
+        scopes = [*EVERYBODY, f"chat:{chat_id}"]
+        with self.database.read() as connection:
+            row = connection.execute(select(chats).where(chats.c.chat_id == chat_id)).mappings().first()
+            if row and row["line"]:
+                scopes.append(f"line:{row['line']}")
+            return Chat(**(row or {"chat_id": chat_id}), pauses=_pauses(connection, pauses.c.scope.in_(scopes)))
+
+    def note_chat(self, chat_id: str, *, line: str | None = None, heard_at: float = 0.0) -> None:
+        """Keep what was learnt of a chat; what is not given stays, and `heard_at` never goes back."""
+        here, c = chats.c.chat_id == chat_id, chats.c
+        with self.database.write() as connection:
+            insert_new(connection, chats, {"chat_id": chat_id})
+            if line is not None:
+                connection.execute(update(chats).where(here).values(line=line))
+            if heard_at:
+                connection.execute(update(chats).where(here, c.heard_at < heard_at).values(heard_at=heard_at))
+
+    def opt_out(self, chat_id: str, *, at: float, code: str, message: str, by: str) -> None:
+        """Write down that they opted out at this time; the chat's waiting jobs FAIL with it, in one commit."""
+        with self.database.write() as connection:
+            put(connection, chats, {"chat_id": chat_id, "opted_out_at": at}, by=("chat_id",), larger="opted_out_at")
+            changes.fail_waiting(connection, chat_id, now=self._clock.now(), by=by, code=code, message=message)
+
+    def pause(self, scope: str, until: float, why: str) -> None:
+        """Let a scope (`linq`, `line:NUMBER`, `chat:ID`) wait until a time; a longer pause is never shortened."""
+        row = {"scope": scope, "until_at": until, "why": why, "since_at": self._clock.now()}
+        with self.database.write() as connection:
+            put(connection, pauses, row, by=("scope",), larger="until_at", keep=("since_at",))
+
+    def probe(self, pause: Pause, until: float) -> bool:
+        """Let a pause that is still as it was read last until another time; True for the one caller who was first."""
+        same = (pauses.c.scope == pause.scope) & (pauses.c.until_at == pause.until)
+        with self.database.write() as connection:
+            return connection.execute(update(pauses).where(same).values(until_at=until)).rowcount == 1
+
+    def lift(self, scope: str) -> bool:
+        """End a pause; False where there is none."""
+        with self.database.write() as connection:
+            return connection.execute(delete(pauses).where(pauses.c.scope == scope)).rowcount == 1
+
+    def pauses(self, now: float) -> tuple[Pause, ...]:
+        """All pauses that are not over, the longest first."""
+        with self.database.read() as connection:
+            return _pauses(connection, pauses.c.until_at > now)
+
+    def mark(self, what: str, who: str, until: float) -> int:
+        """Remember until a time that something happened to somebody. Returns to how many different ones it did."""
+        how_many = select(func.count()).select_from(marks).where(marks.c.what == what)
+        with self.database.write() as connection:
+            connection.execute(delete(marks).where(marks.c.until_at <= self._clock.now()))
+            put(connection, marks, {"what": what, "who": who, "until_at": until}, by=("what", "who"))
+            return int(connection.execute(how_many).scalar_one())
+
+
+def _pauses(connection: Connection, which: Any) -> tuple[Pause, ...]:
+    found = connection.execute(select(pauses).where(which).order_by(pauses.c.until_at.desc())).mappings()
+    return tuple(map(_pause, found))
+
+
+def _pause(row: RowMapping) -> Pause:
+    return Pause(scope=row["scope"], until=row["until_at"], why=row["why"], since=row["since_at"])

@@ -1,0 +1,83 @@
+"""What is remembered of a job's attempts outside the ledger, and what that means for it.
+
+A sender that did not come back may have died before it sent anything: closing its attempt proves that, for then it
+never can. And a ledger that was restored from an older copy does not know what was sent since: the attempt that it
+takes for new was begun before, and nothing is sent until it is known what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.model import Attempt, Job, Outcome, OutcomeKind, State
+from pipeline.ports import Parts
+from pipeline.sending.pacing import poll_after_s
+from pipeline.settling import let_go
+
+_NOT_SENT = (OutcomeKind.WAIT, OutcomeKind.REFUSED)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Memory:
+    """What all attempts come to. accepted: Linq took one. doubtful: of one nobody knows. code: of the last one."""
+
+    number: int
+    epoch: int
+    first_at: float
+    last_at: float
+    accepted: Outcome | None
+    doubtful: bool
+    code: str | None
+
+
+def remembered(attempts: Sequence[Attempt], job: Job) -> Memory:
+    """Sum up a job's attempts. Without any (somebody removed them) the one that was begun is doubtful. Pure."""
+    doubtful = [one for one in attempts if not _not_sent(one)]
+    accepted = [one.outcome for one in attempts if one.outcome and one.outcome.kind is OutcomeKind.ACCEPTED]
+    last = max(attempts, key=lambda one: one.number, default=None)
+    return Memory(
+        number=max(job.send_attempts, last.number if last else 0),
+        epoch=max(job.epoch, *(one.epoch for one in attempts), 0),
+        first_at=min((one.at for one in doubtful), default=job.sending_since),
+        last_at=max((one.at for one in doubtful), default=job.sending_since),
+        accepted=accepted[0] if accepted else None,
+        doubtful=bool(doubtful) or not attempts,
+        code=last.outcome.code if last and last.outcome else None,
+    )
+
+
+def _not_sent(attempt: Attempt) -> bool:
+    return attempt.closed or (attempt.outcome is not None and attempt.outcome.kind in _NOT_SENT)
+
+
+def lost(parts: Parts, job: Job) -> Job:
+    """Move on a job whose sender did not come back: HOSTED where it sent nothing, else as `recalled`.
+
+    Raises what the journal raises."""
+    closing = Attempt(number=job.send_attempts, at=parts.clock.now(), epoch=job.epoch, closed=True)
+    if not parts.journal.begin(job.job_id, closing):
+        return recalled(parts, job)
+    why = "The worker that was to send it ended before it sent anything."
+    return parts.ledger.move(job, State.HOSTED, by=parts.by, code="not-begun", message=why, retry_at=0.0, deadline=0.0)
+
+
+def recalled(parts: Parts, job: Job) -> Job:
+    """Move a job whose attempt was begun before: SENT where Linq took it, HOSTED where it is proven that nothing was
+    sent, else UNCONFIRMED. Raises what the journal raises."""
+    now, memory = parts.clock.now(), remembered(parts.journal.attempts(job.job_id), job)
+    changed: dict[str, object] = {"send_attempts": memory.number, "epoch": memory.epoch}
+    if memory.accepted is not None:
+        known = {name: getattr(memory.accepted, name) for name in ("message_id", "attachment_id", "trace_id")}
+        text = "Linq took it, as the receipt of the attempt says."
+        changed |= known | {"next_look_at": now + poll_after_s(0)}
+        return let_go(parts, parts.ledger.move(job, State.SENT, by=parts.by, code="receipt", message=text, **changed))
+    if not memory.doubtful:
+        text = "Earlier attempts of it, which this ledger did not know, were not taken: tried again."
+        changed |= {"retry_at": 0.0, "deadline": 0.0}
+        return parts.ledger.move(job, State.HOSTED, by=parts.by, code="recalled", message=text, **changed)
+    text = "An attempt was begun, and nobody wrote down what came of it."
+    changed |= {"first_sending_at": memory.first_at, "sending_since": memory.last_at, "looks": 0}
+    changed["next_look_at"] = now + parts.rules.confirm_after_s
+    return parts.ledger.move(
+        job, State.UNCONFIRMED, by=parts.by, code=memory.code or "answer-lost", message=text, **changed
+    )

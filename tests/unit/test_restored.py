@@ -1,0 +1,221 @@
+"""A ledger that was put back to an older copy sends nothing again: what it forgot is remembered outside of it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipeline import decisions, jobs
+from pipeline.errors import PartUnreachable
+from pipeline.model import Job, ListedMessage, MessageList, Outcome, OutcomeKind, State
+from tests.support.story import ACCEPTED, Stage, build_stage, request
+
+UNKNOWN = Outcome(kind=OutcomeKind.UNKNOWN, code="answer-lost", message="the connection broke")
+WAIT = Outcome(kind=OutcomeKind.WAIT, code="chat-not-ready", message="not yet", wait_s=5)
+REFUSED = Outcome(kind=OutcomeKind.REFUSED, code="not-allowed", message="no")
+S3_AWAY = PartUnreachable("s3-unreachable", "S3 does not answer.")
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    """A fresh stage."""
+    return build_stage(tmp_path)
+
+
+def copy(stage: Stage) -> Callable[[], None]:
+    """Copy the ledger as it is now; the result puts the copy back, as a person would: everything stopped."""
+    stage.ledger.close()
+    file = Path(stage.ledger.database.url.database or "")
+    kept = file.with_name("kept")
+    shutil.copy(file, kept)
+
+    def restore() -> None:
+        stage.ledger.close()
+        for old in file.parent.glob(f"{file.name}*"):
+            old.unlink()
+        shutil.copy(kept, file)
+
+    return restore
+
+
+def deliver(stage: Stage, job: Job, *, after_s: float = 0.0) -> Job:
+    """The job after a hint."""
+    stage.clock.at += after_s
+    return jobs.deliver(stage.parts, job.job_id) or job
+
+
+def until_it_rests(stage: Stage, job: Job) -> Job:
+    """The job after as many hints, each when it is due, as it takes."""
+    for _ in range(30):
+        job = stage.ledger.get(job.job_id)
+        if job.state in (State.SENT, State.HELD, State.FAILED, State.DELIVERED):
+            return job
+        stage.clock.at = max(stage.clock.at, job.retry_at, job.next_look_at, job.deadline + 1)
+        jobs.prepare(stage.parts, job.job_id)
+        jobs.deliver(stage.parts, job.job_id)
+    raise AssertionError(f"{job.state} {job.code}")
+
+
+@pytest.mark.parametrize("forgotten_since", [State.RECEIVED, State.HOSTED, None])
+def test_what_was_sent_is_not_sent_again(stage: Stage, forgotten_since: State | None) -> None:
+    """SENT goes back in time, or out of the ledger, and its client repeats its key: the receipt is there."""
+    restore = copy(stage)
+    job = jobs.register(stage.parts, request("one"))
+    restore = restore if forgotten_since is None else copy(stage)
+    jobs.prepare(stage.parts, job.job_id)
+    restore = copy(stage) if forgotten_since is State.HOSTED else restore
+    assert deliver(stage, job).state is State.SENT
+    restore()
+    again = jobs.register(stage.parts, request("one"))
+    rested = until_it_rests(stage, again)
+    assert again.job_id == job.job_id
+    assert (rested.state, rested.code, rested.message_id) == (State.SENT, "receipt", "m-1")
+    assert len(stage.linq.posts) == 1
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_without_a_receipt_the_chat_is_asked(stage: Stage, shown: bool) -> None:
+    """The answer came and its receipt could not be written: found in the chat, or a person decides."""
+    job = jobs.register(stage.parts, request("one"))
+    jobs.prepare(stage.parts, job.job_id)
+    restore = copy(stage)
+    stage.journal.fails["end"] = [S3_AWAY]
+    sent = deliver(stage, job)
+    restore()
+    assert sent.hosted
+    if shown:
+        names = (sent.hosted.file_name,)
+        row = ListedMessage(message_id="m-1", created_at=stage.clock.at, status="sent", file_names=names)
+        stage.linq.listed = MessageList(messages=(row,), complete=True)
+    rested = until_it_rests(stage, job)
+    assert (rested.state, rested.message_id) == ((State.SENT, "m-1") if shown else (State.HELD, None))
+    assert len(stage.linq.posts) == 1
+
+
+def test_attempts_that_were_not_taken_are_passed_over(stage: Stage) -> None:
+    """Two attempts that Linq put off, then the ledger goes back: the next attempt is the third, and the only memo."""
+    job = jobs.register(stage.parts, request("one"))
+    jobs.prepare(stage.parts, job.job_id)
+    restore = copy(stage)
+    stage.linq.outcomes = [WAIT, WAIT, ACCEPTED]
+    deliver(stage, job)
+    assert deliver(stage, job, after_s=6).state is State.HOSTED
+    restore()
+    rested = until_it_rests(stage, job)
+    assert (rested.state, rested.send_attempts, len(stage.linq.posts)) == (State.SENT, 3, 3)
+
+
+def test_a_memo_that_was_sent_again_by_a_person_is_remembered(stage: Stage) -> None:
+    """HELD, sent again, SENT; the copy is from before all of it."""
+    job = jobs.register(stage.parts, request("one"))
+    jobs.prepare(stage.parts, job.job_id)
+    restore = copy(stage)
+    stage.linq.outcomes = [UNKNOWN, ACCEPTED]
+    deliver(stage, job)
+    decisions.resolve(stage.parts, until_it_rests(stage, job), resend=True)
+    assert until_it_rests(stage, job).state is State.SENT
+    restore()
+    assert until_it_rests(stage, job).message_id == "m-1"
+    assert len(stage.linq.posts) == 2
+
+
+def test_names_of_forgotten_memos_are_known(stage: Stage) -> None:
+    """Refused, made anew under another name, taken, the answer lost; the copy knows the first name only."""
+    job = jobs.register(stage.parts, request("one"))
+    restore = copy(stage)
+    jobs.prepare(stage.parts, job.job_id)
+    stage.linq.outcomes = [REFUSED, UNKNOWN]
+    decisions.retry(stage.parts, deliver(stage, job))
+    jobs.prepare(stage.parts, job.job_id)
+    second = deliver(stage, job)
+    assert second.hosted and second.state is State.UNCONFIRMED
+    restore()
+    jobs.prepare(stage.parts, job.job_id)
+    first = stage.ledger.get(job.job_id).hosted
+    assert first and first.file_name != second.hosted.file_name
+    row = ListedMessage(
+        message_id="m-2", created_at=stage.clock.at, status="sent", file_names=(second.hosted.file_name,)
+    )
+    stage.linq.listed = MessageList(messages=(row,), complete=True)
+    rested = until_it_rests(stage, job)
+    assert (rested.state, rested.message_id, len(stage.linq.posts)) == (State.SENT, "m-2", 2)
+
+
+def test_without_s3_nothing_is_sent(stage: Stage) -> None:
+    """The intent cannot be written: the job waits, ever longer, and its attempt was none."""
+    stage.journal.fails["begin"] = [S3_AWAY] * 4
+    job = jobs.register(stage.parts, request("one"))
+    jobs.prepare(stage.parts, job.job_id)
+    for _ in range(4):
+        job = deliver(stage, job)
+        assert (job.state, job.code, stage.linq.posts) == (State.HOSTED, "s3-unreachable", [])
+        stage.clock.at = job.retry_at
+    assert deliver(stage, job).state is State.SENT
+
+
+def test_a_journal_that_is_away_when_it_is_asked_is_asked_again(stage: Stage) -> None:
+    """The intent is there, what became of it cannot be read: UNCONFIRMED, and the first look reads it."""
+    job = jobs.register(stage.parts, request("one"))
+    jobs.prepare(stage.parts, job.job_id)
+    restore = copy(stage)
+    deliver(stage, job)
+    restore()
+    stage.journal.fails["attempts"] = [S3_AWAY, S3_AWAY]
+    waits = deliver(stage, job)
+    assert (waits.state, waits.code) == (State.UNCONFIRMED, "sender-lost")
+    rested = until_it_rests(stage, job)
+    assert (rested.state, rested.code, len(stage.linq.posts)) == (State.SENT, "receipt", 1)
+
+
+def test_a_sender_that_proves_late_that_it_did_not_send_frees_its_job(stage: Stage) -> None:
+    """Frozen before the first byte, it is taken for lost and its job is held; then it wakes, and sends nothing."""
+    job = jobs.register(stage.parts, request("one"))
+    jobs.prepare(stage.parts, job.job_id)
+
+    def meanwhile() -> None:
+        stage.linq.during_post = None
+        until_it_rests(stage, job)
+
+    stage.linq.during_post = meanwhile
+    stage.linq.outcomes = [replace(WAIT, code="send-deadline", wait_s=0), ACCEPTED]
+    assert deliver(stage, job).code == "send-deadline"
+    states = [entry.to_state for entry in stage.ledger.history(job.job_id)]
+    assert states[-2:] == [State.HELD, State.HOSTED]
+    assert until_it_rests(stage, job).state is State.SENT
+
+
+def test_a_late_answer_to_an_earlier_attempt_prevents_the_next(stage: Stage) -> None:
+    """The first POST hung until a person sent again, which was refused for now; then its 202 came."""
+    job = jobs.register(stage.parts, request("one"))
+    jobs.prepare(stage.parts, job.job_id)
+
+    def meanwhile() -> None:
+        stage.linq.during_post = None
+        decisions.resolve(stage.parts, until_it_rests(stage, job), resend=True)
+        deliver(stage, job)
+
+    stage.linq.during_post = meanwhile
+    stage.linq.outcomes = [WAIT, ACCEPTED]
+    assert deliver(stage, job).state is State.SENT
+    assert len(stage.linq.posts) == 2
+
+
+def test_a_memo_that_went_twice_is_told(stage: Stage) -> None:
+    """A person sent again while the first POST still hung, and both were taken: the job says so."""
+    job = jobs.register(stage.parts, request("one"))
+    jobs.prepare(stage.parts, job.job_id)
+
+    def meanwhile() -> None:
+        stage.linq.during_post = None
+        decisions.resolve(stage.parts, until_it_rests(stage, job), resend=True)
+        deliver(stage, job)
+
+    stage.linq.during_post = meanwhile
+    stage.linq.outcomes = [ACCEPTED, replace(ACCEPTED, message_id="m-2")]
+    told = deliver(stage, job)
+    assert (told.state, told.code, told.message_id) == (State.SENT, "sent-twice", "m-1")
+    assert "m-2" in (told.message or "")
