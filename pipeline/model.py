@@ -128,7 +128,6 @@ class StoredRecording:
     size_bytes: int
     sha256: str | None = None
     version: str | None = None
-    mtime: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -190,9 +190,7 @@ def in_place(path: Path) -> StoredRecording:
         after = os.fstat(stream.fileno())
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise JobFailed("source-changed", f"{path} changes while it is read: run the backfill again when it is whole.")
-    return StoredRecording(
-        uri=f"file://{path}", name=path.name, size_bytes=after.st_size, sha256=sha256, mtime=after.st_mtime
-    )
+    return StoredRecording(uri=f"file://{path}", name=path.name, size_bytes=after.st_size, sha256=sha256)
 
 
 def _register_new(desk: Desk, request: Request) -> Job:

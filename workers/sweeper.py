@@ -9,14 +9,16 @@ from itertools import islice
 
 from pipeline.errors import MemolineError
 from pipeline.ledger.ledger import SqlLedger
-from pipeline.model import Job
+from pipeline.model import Job, StoredRecording
 from pipeline.settings import Settings
 from workers.clock import SteadyClock
 from workers.hints import HINT_TTL_S, Hints, open_hints, task_for
 from workers.log import logger
-from workers.wiring import open_ledger
+from workers.tidying import remove_dead_work, remove_orphans
+from workers.wiring import open_ledger, open_spool, open_store
 
 BATCH = 1_000
+TIDY_EVERY_S = 3_600.0
 
 
 def sweep_for_ever(settings: Settings, stopped: threading.Event, on_ready: threading.Event | None = None) -> None:
@@ -28,9 +30,13 @@ def sweep_for_ever(settings: Settings, stopped: threading.Event, on_ready: threa
     if on_ready:
         on_ready.set()
     ttl_s = max(1, min(HINT_TTL_S, round(2 * settings.sweep_every_s)))
+    tidy_at = clock.now()
     while True:
         try:
             sweep_once(ledger, hints, now=clock.now(), ttl_s=ttl_s)
+            if clock.now() >= tidy_at:
+                tidy_at = clock.now() + TIDY_EVERY_S
+                tidy_once(settings, ledger, now=clock.now())
         except MemolineError as error:
             logger().warning("sweep.put-off", code=error.code, error=error.message)
         if stopped.wait(settings.sweep_every_s):
@@ -48,6 +54,19 @@ def sweep_once(ledger: SqlLedger, hints: Hints, *, now: float, ttl_s: int) -> in
     if published:
         logger().info("sweep.hinted", hints=published)
     return published
+
+
+def tidy_once(settings: Settings, ledger: SqlLedger, *, now: float) -> None:
+    """Remove copies and folders that nobody needs. Raises PartUnreachable, and Misuse where no spool is set up."""
+    store, spool = open_store(settings, ledger.install_secret()), open_spool(settings)
+
+    def discard(uri: str) -> None:
+        store.discard(StoredRecording(uri=uri, name="", size_bytes=0))
+
+    copies = remove_orphans(ledger, spool, discard, now)
+    folders = remove_dead_work(settings.home / "work", now)
+    if copies or folders:
+        logger().info("sweep.tidied", copies=copies, folders=folders)
 
 
 def _by_queue(jobs: Iterable[Job]) -> dict[str, list[Job]]:

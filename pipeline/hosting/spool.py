@@ -8,7 +8,7 @@ import secrets
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -26,6 +26,7 @@ class Spool(Protocol):
 
     def put(self, recording: Path, name: str) -> StoredRecording: ...
     def put_stream(self, stream: BinaryIO, name: str) -> StoredRecording: ...
+    def made_before(self, moment: float) -> Iterator[str]: ...
 
 
 class LocalSpool:
@@ -52,6 +53,13 @@ class LocalSpool:
             part.unlink(missing_ok=True)
             raise disk_trouble(self._folder, error) from None
         return StoredRecording(uri=f"file://{final}", name=name, size_bytes=size_bytes, sha256=sha256)
+
+    def made_before(self, moment: float) -> Iterator[str]:
+        """URIs of copies, whole or not, that were last written before a moment (Unix seconds)."""
+        for path in self._folder.iterdir() if self._folder.is_dir() else ():
+            with suppress(FileNotFoundError):  # discarded at this moment
+                if path.stat().st_mtime < moment:
+                    yield f"file://{path}"
 
 
 class S3Spool:
@@ -81,6 +89,12 @@ class S3Spool:
             sha256=stored.sha256,
             version=version,
         )
+
+    def made_before(self, moment: float) -> Iterator[str]:
+        """URIs of copies that were uploaded before a moment (Unix seconds)."""
+        for item in self._s3.list(self._bucket, UPLOADS):
+            if item.last_modified.timestamp() < moment:
+                yield f"s3://{self._bucket}/{item.key}"
 
 
 @contextmanager

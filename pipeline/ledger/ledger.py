@@ -162,6 +162,13 @@ class SqlLedger(ReportLedger, ChatLedger):
             created_at = connection.execute(select(jobs.c.created_at).where(jobs.c.seq == first)).scalar()
         return max(0.0, now - created_at) if created_at else 0.0
 
+    def recordings_needed(self, ended_after: float) -> frozenset[str]:
+        """URIs of recordings that may still be read: of jobs that are not at their end, and of those that ended
+        unsent after a moment (Unix seconds)."""
+        with self.database.read() as connection:
+            kinds = queries.recordings_needed(ended_after)
+            return frozenset(uri for statement in kinds for uri in connection.execute(statement).scalars())
+
     # -------------------------------------------------------------------------------------------------- install
 
     def install_secret(self) -> bytes:

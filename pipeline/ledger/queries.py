@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, case, func, or_, select
 
-from pipeline.ledger.states import IN_FLIGHT, KEEPS_PLACE, MAY_STEP_ASIDE, POLLED
+from pipeline.ledger.states import ENDED_UNSENT, IN_FLIGHT, KEEPS_PLACE, MAY_STEP_ASIDE, OPEN, POLLED
 from pipeline.ledger.tables import ZERO, fixed, in_states, jobs
 from pipeline.model import Job, Lane, State, StatusReport
 
@@ -100,6 +100,15 @@ def listed(
     if chat_id is not None:
         found = found.where(jobs.c.chat_id == chat_id)
     return found if code is None else found.where(jobs.c.code == code)
+
+
+def recordings_needed(ended_after: float) -> tuple[Select[Any], ...]:
+    """Where the recordings lie that a step, or a `retry`, may still read. A statement a state, each served by the index
+    of states: of several at once, databases believe that they are most of the table."""
+    c = jobs.c
+    uris = {state: select(c.recording["uri"].as_string()).where(c.state == fixed(state)) for state in State}
+    lasting = (uris[state] for state in (*OPEN, State.HELD))
+    return (*lasting, *(uris[state].where(c.updated_at > ended_after) for state in ENDED_UNSENT))
 
 
 def message_of(report: StatusReport) -> tuple[Select[Any], ...]:

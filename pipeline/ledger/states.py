@@ -29,6 +29,9 @@ POLLED: Final = (State.SENT, State.FAILED)
 TERMINAL: Final = frozenset({State.DELIVERED, State.REJECTED, State.FAILED, State.CANCELLED, State.ERASED})
 """Nothing happens any more by itself, but for a report or an answer that comes late."""
 
+ENDED_UNSENT: Final = (State.REJECTED, State.FAILED, State.CANCELLED)
+"""Ends after which somebody may still want the recording."""
+
 _LATE: Final = "the late answer of a fenced sender: Linq took it"
 _R, _P, _H, _X, _U = OPEN
 _HELD, _SENT, _DONE = State.HELD, State.SENT, State.DELIVERED

@@ -6,6 +6,7 @@ import hashlib
 import os
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -314,3 +315,20 @@ class TestSpool:
         store.discard(stored)
         with pytest.raises(JobFailed):
             store.fetch(replace(stored, version=None), tmp_path / "again")
+
+
+def test_copies_in_the_bucket_are_found_by_their_age(
+    settings: Settings, s3: S3, store: MemoStore, tmp_path: Path
+) -> None:
+    """Only those under `uploads/`, and a discarded one is gone; what somebody dropped is nobody's to remove."""
+    assert settings.inbox_bucket is not None
+    spool = S3Spool(s3, settings.inbox_bucket)
+    (tmp_path / "a.ogg").write_bytes(b"sound")
+    s3.put(settings.inbox_bucket, "dropped.ogg", tmp_path / "a.ogg")
+    stored = spool.put(tmp_path / "a.ogg", "a.ogg")
+    now = time.time()
+    assert stored.uri not in list(spool.made_before(now - 3_600))
+    assert stored.uri in list(spool.made_before(now + 3_600))
+    assert f"s3://{settings.inbox_bucket}/dropped.ogg" not in list(spool.made_before(now + 3_600))
+    store.discard(StoredRecording(uri=stored.uri, name="", size_bytes=0))
+    assert stored.uri not in list(spool.made_before(now + 3_600))

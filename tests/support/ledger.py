@@ -13,7 +13,7 @@ OTHER_CHAT = "9b1d6c1e-8a54-4c39-b3f5-2f0a7f2f9b02"
 
 def a_request(name: str = "a", **changes: Any) -> Request:
     """A request that differs from another one by its name."""
-    recording = StoredRecording(uri=f"file:///in/{name}.ogg", name=f"{name}.ogg", size_bytes=42, mtime=1.5)
+    recording = StoredRecording(uri=f"file:///in/{name}.ogg", name=f"{name}.ogg", size_bytes=42)
     values: dict[str, Any] = {
         "identity": name,
         "fingerprint": f"print-{name}",

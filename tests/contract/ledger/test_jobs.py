@@ -187,3 +187,15 @@ def test_states_are_counted_and_the_oldest_open_job_is_timed(ledger: SqlLedger, 
     add(ledger, "b")
     assert {state: n for state, n in ledger.counts().items() if n} == {State.CANCELLED: 1, State.RECEIVED: 1}
     assert ledger.oldest_open_age(1025.0) == 15
+
+
+def test_recordings_are_needed_until_the_end_of_their_jobs(ledger: SqlLedger) -> None:
+    """Of open and held jobs always; of those that ended unsent only for a while; of sent ones no more."""
+    for state in State:
+        if state is not State.ERASED:
+            job = add(ledger, str(state))
+            _ = job if state is State.RECEIVED else bring(ledger, job, state)
+    lasting = {State.RECEIVED, State.PREPARING, State.HOSTED, State.SENDING, State.UNCONFIRMED, State.HELD}
+    unsent = {State.REJECTED, State.FAILED, State.CANCELLED}
+    for ended_after, states in ((999.0, lasting | unsent), (1_000.0, lasting)):
+        assert ledger.recordings_needed(ended_after) == {f"file:///in/{state}.ogg" for state in states}

@@ -74,6 +74,7 @@ def statements() -> dict[str, Select[Any]]:
     report = StatusReport(status="sent", message_id="m-1", trace_id="t-1", chat_id=CHAT, file_names=("1.m4a",))
     asked = {"heads": queries.heads("chat-1", NOW)}
     asked |= {f"due-{n}": statement for n, statement in enumerate(queries.due(NOW, 1_000))}
+    asked |= {f"needed-{n}": statement for n, statement in enumerate(queries.recordings_needed(NOW))}
     asked |= {f"message-{n}": statement for n, statement in enumerate(queries.message_of(report))}
     return asked
 

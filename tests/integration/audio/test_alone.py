@@ -67,6 +67,19 @@ def test_inspect_loads_no_slow_library(folder: Path) -> None:
     assert loaded.isdisjoint(ELSEWHERE | {"dotenv", "imageio_ffmpeg", "multiprocessing", "pydub", "rich", "typer"})
 
 
+def test_the_example_of_the_docs_runs(folder: Path) -> None:
+    """As it is printed there."""
+    page = (ROOT / "docs" / "convert.md").read_text()
+    example = page.split("```python\n")[1].split("```")[0].replace("note.ogg", "a.ogg")
+    ran = _run(example, folder)
+    assert ran.stderr == ""
+    first, *_, last = ran.stdout.splitlines()
+    assert first.startswith("transcode opus ")
+    path, size_bytes, _, trimmed = last.split()
+    assert (path, trimmed) == (str(folder / "out" / "a.m4a"), "False")
+    assert Path(path).stat().st_size == int(size_bytes)
+
+
 def test_the_library_needs_nothing_of_the_other_rooms(folder: Path) -> None:
     """`from pipeline.audio import inspect, convert` works where Celery, S3 and Linq are not even installed."""
     ran = _run(f"WITHOUT = {sorted(ELSEWHERE)}\n{LIBRARY}", folder)
