@@ -103,7 +103,9 @@ class Plan:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Memo:
     """A file made from a recording, proven. path: where it lies now. bitrate_kbps: the average of the whole file.
-    trimmed: sound at the end was left out; source_duration_s: how long the recording was."""
+    trimmed: sound at the end was left out; source_duration_s: how long the recording was; starts_at_s: where in it
+    this memo begins, as a part of several. pause_confidence_db: how far the pause that it ends in lies below its loud
+    parts (from 15 on it is one; below 5 there was none); None where it ends with the recording."""
 
     action: Action
     path: Path
@@ -116,6 +118,15 @@ class Memo:
     reason: str
     trimmed: bool = False
     source_duration_s: float | None = None
+    starts_at_s: float = 0.0
+    pause_confidence_db: float | None = None
+
+    @property
+    def dropped_s(self) -> float:
+        """Seconds at the recording's end that are not in the memo."""
+        if not self.trimmed or self.source_duration_s is None:
+            return 0.0
+        return max(self.source_duration_s - self.starts_at_s - self.duration_s, 0.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,6 +7,8 @@ from pipeline.audio.formats import ACCEPTED, COPIED_FROM, LOSSLESS, M4A, RICH_CO
 from pipeline.audio.probe import Heard
 from pipeline.model import Action, AudioSettings, AudioStream, Plan, Probe
 
+_SURELY = 1.1
+"""By how much more than the limit frames must seem to take, for there to be no doubt."""
 SHORTEST_PAIR_S = 0.5
 """Below this, two channels that seem to cancel each other may do so by chance."""
 
@@ -35,13 +37,46 @@ def decide(facts: Probe, heard: Heard, settings: AudioSettings) -> Plan:
     why_not = _damage(facts, heard)
     if accepted and fits and not why_not:
         return _pass_through(facts, heard, accepted)
-    if not why_not and copyable(facts) and _copy_bytes(heard) < settings.max_bytes:
+    if not why_not and copyable(facts) and heard.whole and _copy_bytes(heard) < settings.max_bytes:
         return Plan(
             action=Action.REMUX, code="rewrapped", reason=f"AAC-LC sound is taken as it is out of {facts.container}.",
             accepted_as=accepted.name if accepted else None, extension=M4A.extension, mime_type=M4A.mime_type,
         )  # fmt: skip
     reason = why_not or _why_transcode(facts, accepted, fits)
-    return transcode(facts, heard, settings, reason, accepted)
+    encoded = transcode(facts, heard, settings, reason, accepted)
+    if accepted and not why_not and _is_shortened(facts, encoded, settings):
+        return _shortened(facts, settings, reason, accepted)
+    return encoded
+
+
+def _is_shortened(facts: Probe, encoded: Plan, settings: AudioSettings) -> bool:
+    """Whether an accepted recording that is too large is cut by copy: where that is asked for, and where a copy keeps
+    at least as many seconds as the encode would."""
+    if settings.overflow == "cut":
+        return True
+    copy_s = copied_s(facts, settings)
+    return encoded.code == "cut" and copy_s is not None and copy_s >= (encoded.keep_s or 0)
+
+
+def copied_s(facts: Probe, settings: AudioSettings) -> float | None:
+    """About how many seconds of a recording's own frames fit; None where its length is unknown."""
+    return facts.duration_s and facts.duration_s * settings.max_bytes / facts.size_bytes
+
+
+def _shortened(facts: Probe, settings: AudioSettings, reason: str, accepted: Accepted) -> Plan:
+    keep_s = copied_s(facts, settings)
+    # ffmpeg writes no AAC into CAF.
+    kind = M4A if accepted.name == "caf" and facts.audio[0].codec == "aac" else accepted
+    note = copied_note(keep_s or 0, facts.duration_s or 0)
+    return Plan(
+        action=Action.REMUX, code="shortened", reason=f"{reason} {note}", accepted_as=accepted.name,
+        extension=kind.extension, mime_type=kind.mime_type, keep_s=keep_s,
+    )  # fmt: skip
+
+
+def copied_note(keep_s: float, duration_s: float) -> str:
+    """What is said about a cut by copy: as planned, and again once it was made."""
+    return f"Its frames stay as they are: {cut_note(keep_s, duration_s)[:-1]}, between two of them, without a fade."
 
 
 def _reject(code: str, sentence: str) -> Plan:
@@ -83,6 +118,12 @@ def copyable(facts: Probe) -> bool:
     stream = facts.audio[0]
     right = stream.codec == "aac" and stream.profile == "LC" and 1 <= stream.channels <= 2
     return right and facts.container in COPIED_FROM
+
+
+def may_fit(facts: Probe, settings: AudioSettings) -> bool:
+    """Whether the frames alone may be under the limit, as far as the headers tell."""
+    kbps, seconds = facts.audio[0].bitrate_kbps, facts.duration_s
+    return not kbps or not seconds or kbps * 125 * seconds < _SURELY * settings.max_bytes
 
 
 def _copy_bytes(heard: Heard) -> float:

@@ -6,9 +6,9 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.audio import child, plan, prove, sniff, tags, transcode
+from pipeline.audio import child, plan, prove, shorten, sniff, tags, transcode
 from pipeline.audio.encode import Encoder, LongerThanSaid
-from pipeline.audio.study import Study
+from pipeline.audio.study import Study, study
 from pipeline.audio.transcode import Progress
 from pipeline.errors import RecordingRejected, ToolFailed
 from pipeline.model import Action, AudioSettings, Memo
@@ -27,11 +27,14 @@ def make(
     if action is Action.TRANSCODE:
         return _encoded(known, place, ffmpeg, settings, on_progress)
     try:
-        memo = _rewrap(known, place, ffmpeg) if known.plan.code == "rewrapped" else _pass(known, place, ffmpeg)
-    except ToolFailed:
+        memo = _copied(known, place, ffmpeg, settings)
+    except (ToolFailed, RecordingRejected):
         memo = None  # a copy that cannot be proven is none
     if memo and memo.size_bytes < settings.max_bytes:
         return (memo,)
+    if known.plan.code == "shortened":
+        # Only its beginning was listened to.
+        known = study(known.facts.path, ffmpeg, replace(settings, overflow="compress"))
     encode = plan.transcode(known.facts, known.heard, settings, "Its frames cannot be used as they are.")
     return make(replace(known, plan=encode), place, ffmpeg, settings, on_progress)
 
@@ -48,6 +51,13 @@ def _encoded(
         known = replace(known, heard=replace(known.heard, whole=False))
         again = plan.transcode(facts, known.heard, settings, "It is longer than its header says.")
         return make(replace(known, facts=facts, plan=again), place, ffmpeg, settings, on_progress)
+
+
+def _copied(known: Study, place: Path, ffmpeg: str, settings: AudioSettings) -> Memo | None:
+    """The recording's own frames: all of them, or the first ones."""
+    if known.plan.code == "shortened":
+        return shorten.shorten(known, place, ffmpeg, settings)
+    return _rewrap(known, place, ffmpeg) if known.plan.code == "rewrapped" else _pass(known, place, ffmpeg)
 
 
 def _is_still(container: str, path: Path) -> bool:

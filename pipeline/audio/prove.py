@@ -35,14 +35,23 @@ def encoded(path: Path, ffmpeg: str, *, samples: int, sample_rate_hz: int) -> Pr
     return _proof(path, found.samples / sample_rate_hz)
 
 
-def copied(path: Path, ffmpeg: str, facts: Probe, duration_s: float) -> Proof:
-    """Demux a copy and compare its frames' hash with the recording's. Raises ToolFailed where they differ."""
-    before = _frames(facts.demuxer or "", facts.path, ffmpeg)
+def copied(path: Path, ffmpeg: str, facts: Probe, duration_s: float, *, packets: int | None = None) -> Proof:
+    """Demux a copy and compare its frames' hash with the recording's, or with that of its first packets. Raises
+    ToolFailed where they differ."""
+    before = _frames(facts.demuxer or "", facts.path, ffmpeg, packets)
     sniffed = sniff.look(path)
     after = _frames(sniffed.demuxer, path, ffmpeg)
     if before.hash is None or before.hash != after.hash:
         raise ToolFailed(after.argv, 0, "The copied frames are not the recording's.")
     return _proof(path, duration_s)
+
+
+def begins_alike(path: Path, ffmpeg: str, facts: Probe) -> bool:
+    """Whether a copy's first second decodes to the recording's samples: no coder's delay was added or lost."""
+    pairs = ((facts.demuxer or "", facts.path), (sniff.look(path).demuxer, path))
+    runs = [child.run(ffmpeg, transcode.opening_args(demuxer, name), child.Limits()) for demuxer, name in pairs]
+    before, after = (report.stream_hash(done.report) for done in runs)
+    return before is not None and before == after
 
 
 def sliced(path: Path, ffmpeg: str, facts: Probe, samples: int, duration_s: float) -> Proof:
@@ -62,8 +71,8 @@ class _Frames:
     hash: str | None
 
 
-def _frames(demuxer: str, path: Path, ffmpeg: str) -> _Frames:
-    done = child.run(ffmpeg, transcode.hash_args(demuxer, path), child.Limits())
+def _frames(demuxer: str, path: Path, ffmpeg: str, packets: int | None = None) -> _Frames:
+    done = child.run(ffmpeg, transcode.hash_args(demuxer, path, packets), child.Limits())
     return _Frames(argv=done.argv, hash=report.stream_hash(done.report))
 
 

@@ -83,13 +83,15 @@ class Header:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Counts:
     """What passed through a run. samples: decoded per channel. packet_bytes: compressed audio read.
-    written_samples: encoded per channel; written_bytes: compressed audio written. time_s: the last time stamp."""
+    written_samples: encoded per channel; written_packets, written_bytes: put into the file. time_s: the last time
+    stamp."""
 
     packets: int
     packet_bytes: int
     decode_errors: int
     samples: int
     written_samples: int | None
+    written_packets: int
     written_bytes: int
     time_s: float | None
 
@@ -184,6 +186,7 @@ def counts(report: str) -> Counts:
         decode_errors=int(first[4] or 0) if first else 0,
         samples=int(first[5] or 0) if first else 0,
         written_samples=int(written[1]) if written and written[1] else None,
+        written_packets=int(written[2]) if written else 0,
         written_bytes=int(written[3]) if written else 0,
         time_s=_seconds(time[-1][1], time[-1][2], time[-1][3]) if time else None,
     )

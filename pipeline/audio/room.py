@@ -44,7 +44,9 @@ class Inspection:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Converted:
     """A memo. path: absolute; None where the recording was split, and then `parts` has the memos. trimmed: sound at
-    the end was left out. bitrate_kbps: the average of the whole file."""
+    the end was left out. bitrate_kbps: the average of the whole file. kept_s, dropped_s: seconds of the recording that
+    are in it, and that were left out at its end; starts_at_s: where in the recording it begins, as a part of several.
+    pause_confidence_db: of the pause that it ends in, as in `pipeline.model.Memo`."""
 
     action: str
     path: str | None
@@ -56,6 +58,10 @@ class Converted:
     trimmed: bool
     reason: str
     source_duration_s: float | None
+    kept_s: float
+    dropped_s: float
+    starts_at_s: float
+    pause_confidence_db: float | None
     parts: tuple[Converted, ...] = ()
 
     def as_json(self) -> dict[str, object]:
@@ -113,8 +119,10 @@ def convert(
         return _converted(memos[0])
     seconds, size = sum(memo.duration_s for memo in memos), sum(memo.size_bytes for memo in memos)
     return replace(
-        _converted(memos[0]), path=None, sha256=None, size_bytes=size, duration_s=seconds,
-        bitrate_kbps=round(size / 125 / seconds, 2), parts=tuple(_converted(memo) for memo in memos),
+        _converted(memos[0]), path=None, sha256=None, size_bytes=size, duration_s=seconds, kept_s=round(seconds, 3),
+        pause_confidence_db=None,
+        bitrate_kbps=round(size / 125 / seconds, 2),
+        parts=tuple(_converted(memo) for memo in memos),
     )  # fmt: skip
 
 
@@ -122,7 +130,9 @@ def _converted(memo: Memo) -> Converted:
     return Converted(
         action=memo.action.value, path=str(memo.path), size_bytes=memo.size_bytes, duration_s=round(memo.duration_s, 3),
         bitrate_kbps=memo.bitrate_kbps, mime_type=memo.mime_type, sha256=memo.sha256, trimmed=memo.trimmed,
-        reason=memo.reason, source_duration_s=memo.source_duration_s,
+        reason=memo.reason, source_duration_s=memo.source_duration_s, kept_s=round(memo.duration_s, 3),
+        dropped_s=round(memo.dropped_s, 3), starts_at_s=round(memo.starts_at_s, 3),
+        pause_confidence_db=memo.pause_confidence_db,
     )  # fmt: skip
 
 

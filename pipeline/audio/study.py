@@ -10,8 +10,8 @@ from pipeline.audio.formats import M4A
 from pipeline.audio.prove import Proof
 from pipeline.model import AudioSettings, Memo, Plan, Probe
 
-_OFTEN_CHAINED = frozenset({"ogg"})
-"""Containers that may follow each other in one file: the header tells the length of one of them."""
+_TELL_NO_LENGTH = frozenset({"ogg", "aac", "amr", "mp3"})
+"""Containers whose length is guessed from their beginning, or that follow each other in one file: it is counted."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +45,7 @@ def study(path: Path, ffmpeg: str, settings: AudioSettings, *, thorough: bool = 
     """
     facts = probe.probe(path, ffmpeg)
     heard = _listen(facts, ffmpeg, settings, thorough)
-    if not heard.whole and (facts.duration_s is None or facts.container in _OFTEN_CHAINED):
+    if not heard.whole and (facts.duration_s is None or facts.container in _TELL_NO_LENGTH):
         facts = replace(facts, duration_s=probe.run_length_s(facts, ffmpeg))
     facts = replace(facts, truncated=_is_truncated(facts, heard))
     return Study(facts=facts, heard=heard, plan=plan.decide(facts, heard, settings))
@@ -54,10 +54,12 @@ def study(path: Path, ffmpeg: str, settings: AudioSettings, *, thorough: bool = 
 def _listen(facts: Probe, ffmpeg: str, settings: AudioSettings, thorough: bool) -> probe.Heard:
     """Decode as much as the plan depends on: all of what may pass as it is, the beginning of what will be encoded."""
     stream = facts.audio[0]
-    may_copy = facts.size_bytes < settings.max_bytes and plan.accepted_type(facts) is not None
-    if may_copy or plan.copyable(facts):
+    accepted = plan.accepted_type(facts) is not None
+    fits = facts.size_bytes < settings.max_bytes
+    if (accepted and fits) or (plan.copyable(facts) and plan.may_fit(facts, settings)):
         return probe.hear(facts, ffmpeg, None)
-    if thorough and stream.channels == 2:
+    # What is cut by copy is heard where it was made, as the copy's proof.
+    if thorough and stream.channels == 2 and not (accepted and settings.overflow == "cut"):
         most_s = fit.seconds_that_fit(settings.max_bytes, settings.min_bitrate_kbps, 32_000)
         return probe.hear(facts, ffmpeg, most_s if settings.overflow != "split" else None)
     heard = probe.hear(facts, ffmpeg, probe.SOUND_SHOWN_S)

@@ -18,15 +18,17 @@ EVEN = "asetpts=round(N/SR/TB)"
 """Time by counting samples: streams that begin before zero (Opus) or have gaps would lose some in the edit list."""
 _LONG_ENOUGH = "apad=whole_dur=0.1"
 """A few samples make no AAC frame; a click of 4 samples becomes a tenth of a second."""
+MUXERS = {"m4a": "ipod", "mp3": "mp3", "aac": "adts", "caf": "caf", "wav": "wav", "aiff": "aiff", "amr": "amr"}
+"""ffmpeg's name for the container that an extension of ours stands for."""
 _ONE_STREAM = ("-map", "0:a:0", "-vn", "-sn", "-dn")
 
 
-def _start_args(facts: Probe, from_s: float) -> tuple[list[str], list[str]]:
+def _start_args(facts: Probe, from_s: float, *, jump: bool = False) -> tuple[list[str], list[str]]:
     """(input options, filters) that begin at from_s: a jump where there is an index, else decoding up to it."""
     source = child.input_args(facts.demuxer or "", facts.path)
     if from_s <= 0:
         return source, []
-    if facts.container in SEEKABLE:
+    if jump or facts.container in SEEKABLE:
         return ["-ss", f"{from_s:.6f}", *source], []
     return source, [EVEN, f"atrim=start={from_s:.6f}"]
 
@@ -75,9 +77,38 @@ def first_frames_args(memo: Path, frames: int, to: Path) -> list[str]:
     ]
 
 
-def window_args(facts: Probe, mix: Downmix, from_s: float, length_s: float, to: Path) -> list[str]:
-    """Write a short window of the sound as a WAV of 16 kHz."""
-    source, start = _start_args(facts, from_s)
+def copy_start_args(facts: Probe, until_s: float, to: Path, *, indexed: bool) -> list[str]:
+    """Copy the frames that begin before until_s into a clean file of the kind that its name says. indexed: an MP3 gets
+    a frame in front that tells its length and its coder's delay."""
+    muxer = MUXERS[to.suffix[1:]]
+    special = {"mp3": ["-write_xing", str(int(indexed)), "-id3v2_version", "0"], "ipod": ["-movflags", "+faststart"]}
+    return [
+        *("-loglevel", "verbose", *_pieces(facts.demuxer), *child.input_args(facts.demuxer or "", facts.path)),
+        *(*_ONE_STREAM, "-c:a", "copy", "-t", f"{until_s:.6f}", *_CLEAN, *special.get(muxer, [])),
+        *("-f", muxer, "-y", f"file:{to}"),
+    ]
+
+
+def _pieces(demuxer: str | None) -> list[str]:
+    """Small packets where they have no size of their own, so that a cut falls where it should: WAV is read in tenths of
+    a second else."""
+    return ["-max_size", "1024"] if demuxer == "wav" else []
+
+
+def opening_args(demuxer: str, path: Path) -> list[str]:
+    """Hash the first second of the decoded sound to the standard output."""
+    return [
+        *("-loglevel", "error", *child.input_args(demuxer, path), *_ONE_STREAM, "-af", f"{EVEN},atrim=end=1"),
+        *("-f", "streamhash", "-hash", "sha256", "-"),
+    ]
+
+
+def window_args(
+    facts: Probe, mix: Downmix, from_s: float, length_s: float, to: Path, *, jump: bool = False
+) -> list[str]:
+    """Write a short window of the sound as a WAV of 16 kHz. jump: also in MP3, ADTS and AMR, where it lands on the
+    right frame, but the first ones are not decoded as they would be on the way there."""
+    source, start = _start_args(facts, from_s, jump=jump)
     filters = ",".join([*start, EVEN, mix.filters])
     return [
         *("-loglevel", "error", *source, *_ONE_STREAM, "-af", filters, "-t", f"{length_s:.6f}", "-ar", "16000"),
@@ -85,11 +116,13 @@ def window_args(facts: Probe, mix: Downmix, from_s: float, length_s: float, to: 
     ]
 
 
-def hash_args(demuxer: str, path: Path) -> list[str]:
-    """Hash the packets of the first audio stream, and nothing else, to the standard output. AAC in a transport stream
-    has an ADTS header before each packet, which is the container's and no part of the frame."""
+def hash_args(demuxer: str, path: Path, packets: int | None = None) -> list[str]:
+    """Hash the packets of the first audio stream, or its first ones, and nothing else, to the standard output. AAC in a
+    transport stream has an ADTS header before each packet, which is the container's and no part of the frame."""
     bare = ["-bsf:a", "aac_adtstoasc"] if demuxer == "mpegts" else []
+    pieces = _pieces(demuxer) if packets else []
+    first = ["-frames:a", str(packets)] if packets else []
     return [
-        *("-loglevel", "error", *child.input_args(demuxer, path), "-map", "0:a:0", "-c", "copy", *bare),
-        *("-f", "streamhash", "-hash", "sha256", "-"),
+        *("-loglevel", "error", *pieces, *child.input_args(demuxer, path), "-map", "0:a:0", "-c", "copy", *bare),
+        *(*first, "-f", "streamhash", "-hash", "sha256", "-"),
     ]
