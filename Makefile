@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full chaos up down lint bench lock clean
+.PHONY: help setup demo test test-full chaos up down lint bench bench-webhooks lock clean
 
 PYTHON ?= python3
 # pip compiles on one core; without compiling at all every command takes 2 s longer where bytecode is not written.
@@ -10,7 +10,7 @@ DEV := .venv/.dev-installed
 S3 := .venv-ministack/.installed
 
 help:  ## list the commands
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
 
 setup: $(RUN) $(S3)  ## install all that `memoline up` needs into .venv (and .venv-ministack)
 
@@ -39,6 +39,9 @@ lint: $(DEV)  ## ruff and mypy
 
 bench: $(DEV) $(S3)  ## ratios against a naive pipeline, measured in one run
 	.venv/bin/python -m tests.bench
+
+bench-webhooks: $(DEV)  ## webhooks at 200 and 1,000 a second, SQLite and PostgreSQL, with kill -9
+	.venv/bin/python -m tests.bench.webhooks
 
 lock: $(DEV)  ## resolve the locked versions anew
 	.venv/bin/python -m pip $(PIP_INSTALL) uv

@@ -27,7 +27,7 @@ from pipeline.model import Hosted, Job, NewJob, Request, State, StatusReport
 from pipeline.ports import Parts
 from pipeline.reconcile import look, sender_lost
 from pipeline.sending.pacing import backoff_s, poll_after_s
-from pipeline.settling import apply_kept, apply_report
+from pipeline.settling import Applied, apply_kept, apply_report, let_go
 from pipeline.standing import give_up, too_old
 
 _GONE_FOR_GOOD = frozenset({"recording-gone", "superseded", "source-changed"})
@@ -85,11 +85,24 @@ def settle(parts: Parts, report: StatusReport) -> Job | None:
 
 
 def settle_kept(parts: Parts, reports: Sequence[StatusReport]) -> tuple[Job | None, ...]:
-    """Apply reports that are kept already, and note it. One that somebody applied before is applied again, to no
-    effect; one that is too early stays noted as waiting. Returns the job of each, where one is known."""
-    applied = [apply_kept(parts, report) for report in reports]
+    """Apply reports that are kept already. Returns the job of each, where one is known."""
+    return let_go_of(parts, apply_reports(parts, reports))
+
+
+def apply_reports(parts: Parts, reports: Sequence[StatusReport]) -> tuple[Applied, ...]:
+    """The half of `settle_kept` that concerns the ledger alone. A report that somebody applied before is applied again,
+    to no effect; one that is too early stays noted as waiting."""
+    applied = tuple(apply_kept(parts, report) for report in reports)
     done = {one.event_id: now for one, now in zip(reports, applied, strict=True) if one.event_id and now.done}
     parts.ledger.applied({event_id: now.job.job_id if now.job else None for event_id, now in done.items()})
+    return applied
+
+
+def let_go_of(parts: Parts, applied: Sequence[Applied]) -> tuple[Job | None, ...]:
+    """The other half: copies of recordings whose memo turned out to have arrived go."""
+    for now in applied:
+        if now.adopted and now.job:
+            let_go(parts, now.job)
     return tuple(now.job for now in applied)
 
 

@@ -40,17 +40,20 @@ def let_go(parts: Parts, job: Job) -> Job:
 def settled(parts: Parts, job: Job) -> Job:
     """The job after all that Linq is known to have reported about its message: a report may have come at a moment when
     nobody could apply it."""
+    now = job
     for report in parts.ledger.reports_for(job):
-        job = apply_report(parts, job, report) or job
-    return job
+        now = apply_report(parts, now, report) or now
+    return let_go(parts, now) if _adopted(job, now) else now
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Applied:
-    """What became of a kept report. done: it need not be looked at again. job: whose it is, where one is known."""
+    """What became of a kept report. done: it need not be looked at again. job: whose it is, where one is known.
+    adopted: only by it did the job learn that Linq took the memo."""
 
     done: bool
     job: Job | None = None
+    adopted: bool = False
 
 
 def apply_kept(parts: Parts, report: StatusReport) -> Applied:
@@ -64,7 +67,12 @@ def apply_kept(parts: Parts, report: StatusReport) -> Applied:
         chat_health(parts, report.chat_id, report.health)
     job = parts.ledger.find_message(report)
     moved = apply_report(parts, job, report) if job else None
-    return Applied(done=job is None or moved is not None, job=moved)
+    adopted = job is not None and moved is not None and _adopted(job, moved)
+    return Applied(done=job is None or moved is not None, job=moved, adopted=adopted)
+
+
+def _adopted(was: Job, now: Job) -> bool:
+    return was.state not in _AFTER_SENT and now.state is not was.state
 
 
 def scope_of(report: StatusReport) -> str | None:
@@ -110,8 +118,7 @@ def _moved(parts: Parts, job: Job, report: StatusReport) -> Job:
         return job
     if job.message_id is None and job.send_attempts and job.state not in _AFTER_SENT:
         later = parts.clock.now() + poll_after_s(0)
-        sent = parts.ledger.move(job, State.SENT, by=parts.by, code=None, message=None, next_look_at=later, **known)
-        job = let_go(parts, sent)
+        job = parts.ledger.move(job, State.SENT, by=parts.by, code=None, message=None, next_look_at=later, **known)
     if report.status in ("delivered", "read") and job.state in (State.SENT, State.FAILED):
         return parts.ledger.move(job, State.DELIVERED, by=parts.by, code=None, message=None, next_look_at=0.0, **known)
     if report.status == "failed" and job.state is State.SENT:

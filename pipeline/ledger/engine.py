@@ -34,6 +34,7 @@ class Database:
         self._given = url_or_engine if isinstance(url_or_engine, Engine) else None
         self.url = url_or_engine.url if isinstance(url_or_engine, Engine) else parse_url(url_or_engine)
         self._engines: dict[int, Engine] = {}
+        self._shared = threading.local()
 
     @property
     def engine(self) -> Engine:
@@ -46,6 +47,9 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection for reading, in one transaction. Raises PartUnreachable (`ledger-unreachable`)."""
+        if (shared := self._of_group()) is not None:
+            yield shared
+            return
         with translated(self.url), self.engine.connect() as connection:
             yield connection
 
@@ -53,8 +57,25 @@ class Database:
     def write(self) -> Iterator[Connection]:
         """A connection for writing; committed and on disk when the block ends. Raises PartUnreachable
         (`ledger-unreachable`), JobFailed (`disk-full`)."""
+        if (shared := self._of_group()) is not None:
+            yield shared
+            return
         with translated(self.url), self.engine.execution_options(memoline_write=True).begin() as connection:
             yield connection
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """One transaction, and one wait for the disk, for all that this thread reads and writes within the block. Other
+        writers wait meanwhile, so nothing in it may take long, and on SQLite nothing may wait for another thread."""
+        with self.write() as connection:
+            self._shared.connection = connection
+            try:
+                yield
+            finally:
+                self._shared.connection = None
+
+    def _of_group(self) -> Connection | None:
+        return getattr(self._shared, "connection", None)
 
     def close(self) -> None:
         """Close the connections of this process."""

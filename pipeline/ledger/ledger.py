@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, delete, func, select, update
@@ -192,6 +193,11 @@ class SqlLedger(ReportLedger, ChatLedger):
         """Forget a value that `set_flag` kept; False where there is none."""
         with self.database.write() as connection:
             return connection.execute(delete(install).where(install.c.name == f"flag:{name}")).rowcount == 1
+
+    def together(self) -> AbstractContextManager[None]:
+        """One transaction for all that this thread does with the ledger within a `with` block: a group of small moves
+        then costs one commit. Nothing in it may take long."""
+        return self.database.together()
 
     def ping(self) -> None:
         """Return if the ledger answers and has its tables."""

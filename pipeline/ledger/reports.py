@@ -50,6 +50,12 @@ class ReportLedger:
         with self.database.read() as connection:
             return tuple(_report(payload) for payload in connection.execute(waiting).scalars())
 
+    def waiting_count(self) -> int:
+        """How many reports wait to be applied."""
+        counted = select(func.count()).select_from(reports).where(reports.c.waiting > ZERO)
+        with self.database.read() as connection:
+            return int(connection.execute(counted).scalar_one())
+
     def applied(self, done: Mapping[str, str | None]) -> None:
         """These reports (event id, and the id of the job where there is one) need not be applied again."""
         if not done:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import sqlite3
+import stat
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
@@ -16,9 +18,13 @@ import pytest
 from pydantic import SecretStr
 from standardwebhooks import Webhook
 
-from pipeline.model import Hosted, Job, Request, State, StoredRecording
+from pipeline.ledger.ledger import SqlLedger
+from pipeline.model import Hosted, Job, Request, State, StatusReport, StoredRecording
 from pipeline.settings import Settings
+from tests.support.waiting import eventually
 from tests.support.web import TOKEN, Served, serving
+from workers.clock import SteadyClock
+from workers.webhook_secrets import KeptSecret, keep, retire
 
 SECRET = "whsec_" + base64.b64encode(b"0123456789abcdef0123456789abcdef").decode()
 PREVIOUS = "whsec_" + base64.b64encode(b"fedcba9876543210fedcba9876543210").decode()
@@ -93,6 +99,11 @@ def sent_job(web: Served) -> Job:
     return ledger.move(job, State.SENT, by="test", message_id=f"m-{name}")
 
 
+def becomes(web: Served, job: Job, state: State) -> None:
+    """Webhooks are applied soon after they were answered."""
+    eventually(lambda: web.ledger.get(job.job_id).state is state, f"the job is {state}")
+
+
 def reports(web: Served) -> int:
     """How many reports are kept."""
     return sum(web.ledger.report_counts().values())
@@ -103,7 +114,7 @@ def test_a_delivered_memo_is_delivered(web: Served, secret: str) -> None:
     """Either secret of a rotation will do."""
     job = sent_job(web)
     assert post_event(web, event("message.delivered", job.message_id or ""), secret=secret).status_code == 200
-    assert web.ledger.get(job.job_id).state is State.DELIVERED
+    becomes(web, job, State.DELIVERED)
 
 
 def test_doubled_and_reordered_events_settle_once(web: Served) -> None:
@@ -113,7 +124,8 @@ def test_doubled_and_reordered_events_settle_once(web: Served) -> None:
     failed = event("message.failed", job.message_id or "", code=4001, failed_at="2026-11-24T00:00:00Z")
     for value in (failed, delivered, delivered, event("message.sent", job.message_id or "")):
         assert post_event(web, value).status_code == 200
-    assert web.ledger.get(job.job_id).state is State.DELIVERED
+    becomes(web, job, State.DELIVERED)
+    eventually(lambda: web.ledger.waiting_count() == 0, "all are applied")
     assert [entry.to_state for entry in web.ledger.history(job.job_id)][-2:] == [State.FAILED, State.DELIVERED]
 
 
@@ -126,7 +138,7 @@ def test_an_event_about_nobody_known_is_kept(web: Served) -> None:
     assert reports(web) == before + 1
 
 
-@pytest.mark.parametrize("kind", ["message.received", "chat.created", "something.new"])
+@pytest.mark.parametrize("kind", ["message.edited", "chat.created", "something.new"])
 def test_other_events_are_taken_and_ignored(web: Served, kind: str) -> None:
     """200, so that Linq does not repeat them; nothing is kept."""
     before = reports(web)
@@ -177,7 +189,66 @@ def test_a_changed_body_is_a_401(web: Served) -> None:
 )
 def test_a_signed_body_that_is_no_event_breaks_nothing(web: Served, body: str) -> None:
     """Ignored or the sender's fault, never a 5xx, which Linq would repeat for half an hour."""
-    assert post(web, body.encode()).status_code in (200, 400, 401)
+    assert post(web, body.encode()).status_code in (200, 400)
+
+
+def test_what_they_write_and_the_state_of_a_line_are_kept(web: Served) -> None:
+    """An opt-out, its end, a line that was flagged: noted soon after they were answered."""
+    words = [{"type": "text", "value": "STOP"}]
+    chat, line = f"chat:{CHAT}", "line:+15550001"
+    assert post_event(web, event("message.received", "m", direction="inbound", parts=words)).status_code == 200
+    eventually(lambda: web.ledger.standing(chat) == "opted-out", "they opted out")
+    assert post_event(web, event("message.received", "m", direction="inbound", parts=[])).status_code == 200
+    eventually(lambda: web.ledger.standing(chat) == "wrote", "they wrote")
+    flagged = event("phone_number.status_updated", "", phone_number="+15550001", new_status="FLAGGED")
+    assert post_event(web, flagged).status_code == 200
+    eventually(lambda: web.ledger.standing(line) == "line-flagged", "the line is flagged")
+
+
+def test_what_an_earlier_process_left_is_applied(tmp_path: Path) -> None:
+    """Kept, answered, and then the process was killed: the next one goes on with it."""
+    settings = settings_in(tmp_path / "home")
+    with serving(settings) as web:
+        job = sent_job(web)
+    ledger = SqlLedger(settings.ledger_url, SteadyClock())
+    ledger.keep_report(StatusReport(status="delivered", message_id=job.message_id, event_id="e-1"))
+    with serving(settings) as web:
+        becomes(web, job, State.DELIVERED)
+    ledger.close()
+
+
+def test_metrics_tell_what_became_of_webhooks(tmp_path: Path) -> None:
+    """Each outcome is there from the start."""
+    with serving(settings_in(tmp_path / "home")) as web:
+        post_event(web, event("message.delivered", "m-1"))
+        post_event(web, event("chat.created", "m-1"))
+        post_event(web, event("message.delivered", "m-1"), secret=FOREIGN)
+        post(web, b"null")
+        web.anonymous.post("/webhooks/linq", content=b"x" * 1_000_001)
+        text = web.api.get("/metrics").text
+        for outcome in ("kept", "ignored", "bad-signature", "bad-event", "refused"):
+            assert f'memoline_webhooks_total{{outcome="{outcome}"}} 1.0' in text
+        assert 'memoline_webhooks_total{outcome="put-off"} 0.0' in text
+        assert "memoline_reports_waiting" in text
+
+
+def test_a_secret_that_is_kept_in_the_home_counts_at_once(tmp_path: Path) -> None:
+    """A rotation needs no restart; a secret counts until its time is over; with a broken file all is put off."""
+    settings, now = settings_in(tmp_path / "home"), time.time()
+    value = event("message.delivered", "m-1")
+    kept = KeptSecret(subscription_id="s", target_url="https://x.test", secret=FOREIGN, made_at=now)
+    with serving(settings) as web:
+        assert post_event(web, value, secret=FOREIGN).status_code == 401
+        path = keep(settings.home, kept)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert post_event(web, value, secret=FOREIGN).status_code == 200
+        assert post_event(web, value, secret=SECRET).status_code == 200
+        retire(settings.home, ["s"], now=now, overlap_s=60)
+        assert post_event(web, value, secret=FOREIGN).status_code == 200
+        retire(settings.home, ["s"], now=now + 61)
+        assert post_event(web, value, secret=FOREIGN).status_code == 401
+        path.write_text("{")
+        assert post_event(web, value, secret=FOREIGN).status_code == 503
 
 
 def test_a_body_of_more_than_a_megabyte_is_refused(web: Served) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Depends, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from pipeline.errors import MemolineError
@@ -64,6 +64,13 @@ class LedgerCollector(Collector):
         for status, count in ledger.report_counts().items():
             reports.add_metric([status], count)
         yield reports
+        waiting = "Webhook reports that are kept and not applied yet."
+        yield GaugeMetricFamily("memoline_reports_waiting", waiting, value=float(ledger.waiting_count()))
+        taken = "Webhooks that came to this process, by what became of them."
+        webhooks = CounterMetricFamily("memoline_webhooks", taken, labels=["outcome"])
+        for outcome, count in self._office.webhooks.counts().items():
+            webhooks.add_metric([outcome], count)
+        yield webhooks
 
 
 def ledger_state(office: Office) -> str:

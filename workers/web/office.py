@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
 from fastapi import Request
 from fastapi.security.utils import get_authorization_scheme_param
@@ -15,17 +17,46 @@ from pipeline.ledger.ledger import SqlLedger
 from pipeline.model import Job
 from workers.doors import Desk
 from workers.hints import Hints
+from workers.web.intake import Intake
+from workers.web.settler import Settler
+from workers.webhook_secrets import SecretBook
 
 _JOB_ID = re.compile(r"[0-9a-f]{32}")
 _LOOPBACK = ("127.0.0.1", "::1")
 
 
+OUTCOMES = ("kept", "ignored", "bad-signature", "bad-event", "refused", "put-off")
+"""What a webhook may come to."""
+
+
+class Tally:
+    """How often something happened in this process, by name."""
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self._counts = Counter(dict.fromkeys(names, 0))
+        self._guard = threading.Lock()
+
+    def count(self, name: str) -> None:
+        """Once more."""
+        with self._guard:
+            self._counts[name] += 1
+
+    def counts(self) -> dict[str, int]:
+        """As they stand."""
+        with self._guard:
+            return dict(self._counts)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Office:
-    """The desk to hand in at, and the hints to give."""
+    """The desk to hand in at, and the hints to give; what takes in webhooks, and how many there were."""
 
     desk: Desk
     hints: Hints
+    secrets: SecretBook
+    intake: Intake
+    settler: Settler
+    webhooks: Tally = field(default_factory=lambda: Tally(OUTCOMES))
 
     @property
     def ledger(self) -> SqlLedger:

@@ -9,14 +9,20 @@ from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
+from starlette.concurrency import run_in_threadpool
 
 from pipeline.errors import Misuse, PartUnreachable
+from pipeline.ledger.ledger import SqlLedger
 from pipeline.settings import Settings
 from workers.doors import open_desk
 from workers.hints import open_hints
 from workers.log import logger
 from workers.web.app import make_app
+from workers.web.intake import Intake
 from workers.web.office import Office
+from workers.web.settler import Settler
+from workers.web.turns import Turns
+from workers.webhook_secrets import SecretBook
 
 OnReady = Callable[[str], None]
 GRACE_S = 20
@@ -35,9 +41,9 @@ def serve(settings: Settings, on_ready: OnReady | None = None) -> None:
 
 def make_server(settings: Settings, url: str, on_ready: OnReady | None) -> uvicorn.Server:
     """A server for a socket that is bound already."""
-    if settings.webhook_secret is None:
-        logger().warning("serve.no-webhook-secret", hint="LINQ_WEBHOOK_SECRET is not set: webhooks are put off")
-    office = Office(desk=open_desk(settings, "serve"), hints=open_hints(settings.broker_url))
+    office = open_office(settings)
+    if not office.secrets.known():
+        logger().warning("serve.no-webhook-secret", hint="no signing secret is known: webhooks are put off")
     config = uvicorn.Config(
         make_app(office),
         log_level="warning",
@@ -46,14 +52,31 @@ def make_server(settings: Settings, url: str, on_ready: OnReady | None) -> uvico
         timeout_graceful_shutdown=GRACE_S,
         lifespan="off",
     )
-    return _Server(config, url, on_ready)
+    return _Server(config, office, url, on_ready)
+
+
+def open_office(settings: Settings) -> Office:
+    """What the routes share, at the beginning of a process."""
+    desk = open_desk(settings, "serve")
+    ledger = desk.parts.ledger
+    assert isinstance(ledger, SqlLedger)  # noqa: S101 (wiring.py makes no other)
+    turns = Turns()
+    settler = Settler(desk.parts, ledger, turns)
+    return Office(
+        desk=desk,
+        hints=open_hints(settings.broker_url),
+        secrets=SecretBook(settings),
+        intake=Intake(ledger.keep_reports, kept=settler.wake, turns=turns),
+        settler=settler,
+    )
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, that tells when it takes requests."""
+    """uvicorn, that tells when it takes requests, and has the office open meanwhile."""
 
-    def __init__(self, config: uvicorn.Config, url: str, on_ready: OnReady | None) -> None:
+    def __init__(self, config: uvicorn.Config, office: Office, url: str, on_ready: OnReady | None) -> None:
         super().__init__(config)
+        self._office = office
         self._url = url
         self._on_ready = on_ready
 
@@ -64,10 +87,17 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._office.intake.start()
+        self._office.settler.start()
         await super().startup(sockets)
         logger().info("serve.ready", url=self._url)
         if self._on_ready:
             self._on_ready(self._url)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        for part in (self._office.intake, self._office.settler):
+            await run_in_threadpool(part.close)
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -3,19 +3,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse
-from starlette.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse, Response
 
-from pipeline import jobs
-from pipeline.sending.webhooks import parse, verify
-from pipeline.settings import Settings
-from workers.log import logger
+from pipeline.errors import MemolineError
+from pipeline.model import StatusReport
+from pipeline.sending.webhooks import LONGEST_ID, parse, verify
 from workers.web.bodies import read_body
-from workers.web.office import Office
+from workers.web.office import OUTCOMES, Office
+from workers.web.problems import status_of
 
 MAX_BYTES = 1_000_000
 
@@ -25,37 +25,44 @@ def webhook_routes(office: Office) -> APIRouter:
     router = APIRouter()
 
     @router.post("/webhooks/linq", summary="Events from Linq")
-    async def linq(request: Request) -> JSONResponse:
+    async def linq(request: Request) -> Response:
         """Checks the signature over the raw body, and answers once the report is on disk."""
-        body = await read_body(request, max_bytes=MAX_BYTES)
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        await run_in_threadpool(take_in, office, body, headers)
+        try:
+            kept = await take_in(office, request)
+        except MemolineError as error:
+            office.webhooks.count(outcome_of(error))
+            raise
+        office.webhooks.count("kept" if kept else "ignored")
         return JSONResponse({"ok": True})
 
     return router
 
 
-def take_in(office: Office, body: bytes, headers: Mapping[str, str]) -> None:
-    """Verify, keep, settle. Raises SignatureWrong, JobFailed (`bad-event`), Misuse (`missing-setting`),
-    PartUnreachable."""
-    verify(body, headers, secrets_of(office.desk.settings))
-    report = parse(body)
+def outcome_of(error: MemolineError) -> str:
+    """How a webhook that was not taken is counted."""
+    if status_of(error) >= 500:
+        return "put-off"
+    return error.code if error.code in OUTCOMES else "refused"
+
+
+async def take_in(office: Office, request: Request) -> bool:
+    """Verify and keep; False where the event is not for us. Raises SignatureWrong, JobFailed (`bad-event`), Misuse
+    (`too-large`, `incomplete`, `missing-setting`), PartUnreachable."""
+    body = await read_body(request, max_bytes=MAX_BYTES)
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    report = read_event(body, headers, office.secrets.all())
     if report is None:
-        return
-    if report.event_id is None:
-        report = replace(report, event_id=headers.get("webhook-id"))
-    job = jobs.settle(office.desk.parts, report)
-    logger().info(
-        "webhook.kept",
-        status=report.status,
-        message_id=report.message_id,
-        job_id=job.job_id if job else None,
-        state=str(job.state) if job else None,
-    )
+        return False
+    await office.intake.keep(report)
+    return True
 
 
-def secrets_of(settings: Settings) -> list[str]:
-    """The signing secret, and during a rotation the previous one. Raises Misuse (`missing-setting`)."""
-    settings.need("webhook_secret")
-    both = (settings.webhook_secret, settings.webhook_secret_previous)
-    return [secret.get_secret_value() for secret in both if secret is not None]
+def read_event(body: bytes, headers: Mapping[str, str], secrets: list[str]) -> StatusReport | None:
+    """What a signed request says; None where it does not concern us. The report has an event id in any case."""
+    verify(body, headers, secrets)
+    report = parse(body)
+    if report is None or report.event_id is not None:
+        return report
+    named = headers.get("webhook-id", "")
+    usable = named.isprintable() and len(named) <= LONGEST_ID
+    return replace(report, event_id=named if usable else f"sha256:{hashlib.sha256(body).hexdigest()}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from pipeline.ledger.ledger import SqlLedger
 from pipeline.model import Chat, Pause, State, StatusReport
+from pipeline.sending.webhooks import parse
 from tests.contract.ledger.conftest import SetClock
 from tests.support.ledger import CHAT, OTHER_CHAT, a_memo, add, bring
 
@@ -42,6 +44,31 @@ def test_reports_wait_until_they_were_applied(ledger: SqlLedger, clock: SetClock
     assert ledger.waiting_reports(10) == (group[1], later)
     ledger.applied({})
     assert ledger.last_report_at() == clock.time
+
+
+def test_what_the_parser_lets_through_can_be_kept(ledger: SqlLedger) -> None:
+    """The longest ids, in letters of four bytes each, that are random enough not to be compressed in an index."""
+    odd = ["".join(chr(0x20000 + (n * 7919 + i * i * 104729) % 40_000) for i in range(255)) for n in range(6)]
+    data = {"id": odd[0], "chat_id": odd[1], "parts": [{"filename": odd[2]}], "reason": "\x00\ud800", "code": odd[3]}
+    envelope = {"event_type": "message.failed", "event_id": odd[4], "trace_id": odd[5], "data": data}
+    report = parse(json.dumps(envelope).encode())
+    assert report is not None
+    assert (report.message_id, report.file_names) == (odd[0], (odd[2],))
+    assert ledger.keep_report(report)
+    assert ledger.waiting_reports(1) == (report,)
+
+
+def test_a_group_costs_one_commit_or_none(ledger: SqlLedger) -> None:
+    """What is done together is seen together; an error undoes all of it."""
+    with ledger.together():
+        ledger.keep_report(REPORT)
+        ledger.stand("chat:x", "wrote", 1)
+        assert ledger.waiting_count() == 1
+    assert ledger.standing("chat:x") == "wrote"
+    with pytest.raises(KeyError), ledger.together():
+        ledger.applied({"e-1": None})
+        raise KeyError
+    assert ledger.waiting_count() == 1
 
 
 def test_reports_are_forgotten_in_time(ledger: SqlLedger, clock: SetClock) -> None:
