@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 pytest_plugins = ["infra.local.sandbox.pytest_plugin"]
@@ -22,6 +23,9 @@ def pytest_configure() -> None:
         os.environ.pop(name, None)
     os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+    # How long an example takes says how busy the machine is, and nothing of the code.
+    hypothesis.settings.register_profile("memoline", deadline=None)
+    hypothesis.settings.load_profile("memoline")
 
 
 @pytest.fixture(autouse=True)

@@ -6,15 +6,18 @@ The endpoint has no idempotency key, and with its defaults the SDK makes three P
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import Misuse, PartUnreachable
+from pipeline.errors import JobFailed, Misuse, PartUnreachable
 from pipeline.model import ChatSeen, ListedMessage, MessageList, Outcome, OutcomeKind, StatusReport
 from pipeline.sending.once import Attempt, make_client
 from pipeline.sending.outcomes import from_response, from_transport
+from pipeline.sending.subscriptions import Method, Said, date_of
 
 if TYPE_CHECKING:
+    from httpx import Response
     from linq import LinqAPIV3
 
 CLOCK_SKEW_S = 120.0
@@ -105,21 +108,48 @@ class LinqMessenger:
         """Ask for anything. Raises PartUnreachable (`linq-unreachable`), also where Linq does not take the key."""
         self._get("/v3/phone_numbers", {})
 
+    def call(self, method: Method, path: str, body: Mapping[str, object] | None = None) -> Said:
+        """One request to any other end of the API, made once.
+
+        Raises PartUnreachable (`linq-unreachable`), Misuse, JobFailed (`linq-refused`)."""
+        answer = self._answer(method, path, body=body)
+        said = _json(answer)
+        if answer.is_error:
+            raise _refused(answer.status_code, said)
+        return Said(body=said if isinstance(said, dict) else {}, at=date_of(answer.headers.get("date")))
+
     def _get(self, path: str, query: dict[str, Any]) -> dict[str, Any] | None:
         """The JSON object behind a GET; None where Linq says that there is none to be seen."""
+        answer = self._answer("GET", path, query=query)
+        if answer.is_error:
+            return None
+        body = _json(answer)
+        return body if isinstance(body, dict) else {}
+
+    def _answer(
+        self,
+        method: Method,
+        path: str,
+        *,
+        query: dict[str, Any] | None = None,
+        body: Mapping[str, object] | None = None,
+    ) -> Response:
+        """Linq's answer, a 4xx included. Raises PartUnreachable where it says nothing of what was asked for."""
         import linq
         from httpx import HTTPError, Response
 
+        client = self._client()
         try:
-            answer = self._client().get(path, cast_to=Response, options={"params": query, "timeout": 20})
+            if method == "GET":
+                return client.get(path, cast_to=Response, options={"params": query or {}, "timeout": 20})
+            make = client.post if method == "POST" else client.put if method == "PUT" else client.delete
+            return make(path, cast_to=Response, body=body, options={"timeout": 20})
         except linq.APIStatusError as error:
             if error.status_code >= 500 or error.status_code in _NOT_NOW:
                 raise _unreachable(self._base_url, f"it answers {error.status_code}") from None
-            return None
+            return error.response
         except (linq.LinqApiv3Error, HTTPError, OSError, ValueError) as error:
             raise _unreachable(self._base_url, _named(error)) from None
-        body = _json(answer)
-        return body if isinstance(body, dict) else {}
 
     def _client(self) -> LinqAPIV3:
         from linq import LinqAPIV3
@@ -173,6 +203,13 @@ def _json(answer: Any) -> object:
 def _named(error: BaseException) -> str:
     cause = error.__cause__ or error
     return f"{type(cause).__name__}: {cause}".removesuffix(": ")
+
+
+def _refused(status: int, body: object) -> JobFailed:
+    error = body.get("error") if isinstance(body, dict) else None
+    said = error if isinstance(error, dict) else {}
+    text = f"Linq refused it ({status}, code {said.get('code')}): {said.get('message') or 'it does not say why'}."
+    return JobFailed("linq-refused", text, status=status)
 
 
 def _unreachable(base_url: str | None, why: str) -> PartUnreachable:

@@ -61,14 +61,14 @@ def signed(body: bytes) -> dict[str, str]:
         return sign(b"x", str(uuid.uuid4()), SECRET, at=time.time())
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(events)
 def test_any_json_in_the_shape_of_an_event(web: Served, event: dict[str, object]) -> None:
     """200 whatever it holds, and what was kept is applied: nothing stays that would fail for ever."""
     assert post(web, json.dumps(event).encode()).status_code == 200
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=60) | values.map(lambda value: json.dumps(value).encode()))
 def test_any_bytes_under_a_good_signature(web: Served, body: bytes) -> None:
     """The sender's fault or nothing to us."""

@@ -12,6 +12,7 @@ WHERE: Mapping[str, tuple[str, ...]] = {
     "jobs": ("send", "backfill", "jobs", "show", "retry", "cancel", "resolve", "assign"),
     "processes": ("worker", "watch", "serve", "sweep"),
     "stack": ("up", "down", "status", "env", "sandbox"),
+    "webhooks": ("webhooks",),
     "doctor": ("doctor",),
 }
 """The commands by the file that has them, in the order of `memoline --help`."""

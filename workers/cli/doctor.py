@@ -118,9 +118,15 @@ def _linq(settings: Settings) -> str:
 
 
 def _webhooks(settings: Settings) -> str:
-    if settings.webhook_secret is None:
-        raise _Warning("LINQ_WEBHOOK_SECRET is not set: what was delivered is found out by polling only")
-    return "a signing secret is set"
+    from workers.webhook_check import check, worst
+
+    found = worst(check(settings))
+    if found.level == "warn":
+        raise _Warning(found.message)
+    if found.level == "fail":
+        text = f"{found.check}: {found.message}; `memoline webhooks check` tells more"
+        raise PartUnreachable("webhooks-wrong", text)
+    return "the subscription leads to a receiver that takes its signatures"
 
 
 def _matching(settings: Settings) -> str:
