@@ -252,6 +252,16 @@ class HistoryEntry:
     attempt: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ApiToken:
+    """A token of the HTTP door, without the token. digest: its SHA-256. revoked_at: 0 while it opens the door."""
+
+    name: str
+    digest: str
+    created_at: float
+    revoked_at: float
+
+
 class OutcomeKind(StrEnum):
     """What the answer to one POST means for the job."""
 

@@ -115,6 +115,7 @@ class Settings(BaseModel):
     http_host: str = Field("127.0.0.1", alias="MEMOLINE_HTTP_HOST")
     http_port: int = Field(0, alias="MEMOLINE_HTTP_PORT", ge=0, le=65535)
     api_token: SecretStr | None = Field(None, alias="MEMOLINE_API_TOKEN")
+    http_rate: str = Field("200/second", alias="MEMOLINE_HTTP_RATE", pattern=r"^[1-9][0-9]{0,5}/(second|minute|hour)$")
 
     send_timeout_s: float = Field(60, alias="MEMOLINE_SEND_TIMEOUT_S", gt=0, le=600)
     confirm_after_s: float = Field(60, alias="MEMOLINE_CONFIRM_AFTER_S", gt=0, le=86_400)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pipeline.hosting.spool import Spool
     from pipeline.hosting.store import MemoStore
     from pipeline.ledger.ledger import SqlLedger
+    from pipeline.ledger.tokens import TokenBook
     from pipeline.sending.messenger import LinqMessenger
 
 
@@ -67,6 +68,13 @@ def open_ledger(settings: Settings) -> SqlLedger:
         make_home(settings.home)
     migrate(settings.ledger_url)
     return SqlLedger(settings.ledger_url, SteadyClock())
+
+
+def open_tokens(settings: Settings) -> TokenBook:
+    """The tokens of the HTTP door."""
+    from pipeline.ledger.tokens import TokenBook
+
+    return TokenBook(open_ledger(settings).database, SteadyClock())
 
 
 def open_s3(settings: Settings) -> S3:

@@ -154,6 +154,15 @@ install: Final = Table(
     Column("value", Text, nullable=False),
 )
 
+api_tokens: Final = Table(
+    "api_tokens",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("digest", Text, nullable=False),
+    _time("created_at"),
+    _time("revoked_at"),
+)
+
 
 ZERO: Final = literal(0, literal_execute=True)
 

@@ -23,7 +23,7 @@ ONLY_IN = {
     "sqlalchemy": {"pipeline/ledger"},
     "alembic": {"pipeline/ledger"},
     "celery": {"workers"},
-    "limits": {"workers/pacer.py"},
+    "limits": {"workers/pacer.py", "workers/web/callers.py"},
     "redis": {"workers", "infra/local"},
     "fastapi": {"workers/web"},
     "click": {"workers/cli"},

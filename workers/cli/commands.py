@@ -13,6 +13,7 @@ WHERE: Mapping[str, tuple[str, ...]] = {
     "processes": ("worker", "watch", "serve", "sweep"),
     "stack": ("up", "down", "status", "env", "sandbox"),
     "webhooks": ("webhooks",),
+    "tokens": ("token",),
     "doctor": ("doctor",),
 }
 """The commands by the file that has them, in the order of `memoline --help`."""

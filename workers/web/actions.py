@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse
@@ -28,38 +29,40 @@ def action_routes(office: Office) -> APIRouter:
     router = APIRouter(prefix="/v1/memos/{job_id}", dependencies=[Depends(with_token(office))])
 
     @router.post("/cancel", summary="End a job that was not sent yet")
-    def cancel(job_id: str) -> JSONResponse:
-        """409 `too-late` once it is prepared at this moment or may be on its way."""
-        return JSONResponse(job_json(decide(office, job_id, decisions.cancel)))
+    def cancel(job_id: str, request: Request) -> JSONResponse:
+        """409 `too-late` once it may be on its way."""
+        return JSONResponse(job_json(decide(office, request, job_id, decisions.cancel)))
 
     @router.post("/retry", summary="Start a REJECTED or FAILED job anew")
-    def retry(job_id: str) -> JSONResponse:
+    def retry(job_id: str, request: Request) -> JSONResponse:
         """409 `not-retryable` where Linq took it, and in any other state."""
-        return JSONResponse(job_json(decide(office, job_id, decisions.retry)))
+        return JSONResponse(job_json(decide(office, request, job_id, decisions.retry)))
 
     @router.post("/assign", summary="Give a job that is HELD without a chat its chat", openapi_extra=docs.ASSIGN)
     async def assign(job_id: str, request: Request) -> JSONResponse:
         """409 `not-held` in any other state."""
         chat_id = _text(await _fields(request, {"chat_id"}), "chat_id", "bad-chat-id")
         checked = check_chat_id(chat_id)
-        job = await run_in_threadpool(decide, office, job_id, lambda p, j: decisions.assign(p, j, checked))
+        job = await run_in_threadpool(decide, office, request, job_id, lambda p, j: decisions.assign(p, j, checked))
         return JSONResponse(job_json(job))
 
     @router.post("/resolve", summary="Decide about a job whose outcome nobody knows", openapi_extra=docs.RESOLVE)
     async def resolve(job_id: str, request: Request) -> JSONResponse:
         """409 `not-held` unless it is HELD with `outcome-unknown`. Look into the chat first."""
         decision = resolution(await _fields(request, {"decision", "message_id", "why"}))
-        return JSONResponse(job_json(await run_in_threadpool(decide, office, job_id, decision)))
+        return JSONResponse(job_json(await run_in_threadpool(decide, office, request, job_id, decision)))
 
     return router
 
 
-def decide(office: Office, job_id: str, decision: Decision) -> Job:
-    """Carry out a decision on the job as it is now, and hint what follows. Raises NoSuchJob, NotNow."""
+def decide(office: Office, request: Request, job_id: str, decision: Decision) -> Job:
+    """Carry out a decision on the job as it is now, and hint what follows; the history names the caller's token.
+    Raises NoSuchJob, NotNow."""
+    parts = replace(office.desk.parts, by=f"http:{request.state.caller}")
     job = find(office, job_id)
     for _ in range(_TRIES):
         try:
-            decided = decision(office.desk.parts, job)
+            decided = decision(parts, job)
         except Fenced:  # a worker moved it at this moment: what may be done now?
             job = find(office, job_id)
             continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import re
 import threading
 from collections import Counter
@@ -17,6 +16,7 @@ from pipeline.ledger.ledger import SqlLedger
 from pipeline.model import Job
 from workers.doors import Desk
 from workers.hints import Hints
+from workers.web.callers import Callers
 from workers.web.intake import Intake
 from workers.web.settler import Settler
 from workers.webhook_secrets import SecretBook
@@ -49,10 +49,11 @@ class Tally:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Office:
-    """The desk to hand in at, and the hints to give; what takes in webhooks, and how many there were."""
+    """The desk to hand in at, the hints to give, and who may ask; what takes in webhooks, and how many there were."""
 
     desk: Desk
     hints: Hints
+    callers: Callers
     secrets: SecretBook
     intake: Intake
     settler: Settler
@@ -70,15 +71,26 @@ class NotAllowed(JobFailed):
     """The request does not carry the token."""
 
 
+class TooOften(JobFailed):
+    """The caller asks more often than MEMOLINE_HTTP_RATE allows."""
+
+
 Guard = Callable[[Request], None]
 
 
 def with_token(office: Office) -> Guard:
-    """A guard that wants `Authorization: Bearer` with MEMOLINE_API_TOKEN."""
+    """A guard that wants `Authorization: Bearer` with a token, and leaves its name at `request.state.caller`."""
 
     def guard(request: Request) -> None:
-        if not _has_token(office, request):
-            raise NotAllowed("not-authorized", "Say `Authorization: Bearer` with the value of MEMOLINE_API_TOKEN.")
+        name = _caller(office, request)
+        if name is None:
+            text = "Say `Authorization: Bearer` with MEMOLINE_API_TOKEN, or a token of `memoline token add`."
+            raise NotAllowed("not-authorized", text)
+        wait_s = office.callers.wait_s(name)
+        if wait_s:
+            text = f"{name} asks too often: wait {wait_s:.1f} s, or raise MEMOLINE_HTTP_RATE."
+            raise TooOften("too-often", text, retry_after_s=round(wait_s, 3))
+        request.state.caller = name
 
     return guard
 
@@ -96,12 +108,9 @@ def local_or_with_token(office: Office) -> Guard:
     return guard
 
 
-def _has_token(office: Office, request: Request) -> bool:
+def _caller(office: Office, request: Request) -> str | None:
     scheme, given = get_authorization_scheme_param(request.headers.get("authorization"))
-    token = office.desk.settings.api_token
-    if token is None or scheme.lower() != "bearer":
-        return False
-    return hmac.compare_digest(given.encode("latin-1", "replace"), token.get_secret_value().encode())
+    return office.callers.name_of(given) if scheme.lower() == "bearer" and given else None
 
 
 def find(office: Office, job_id: str) -> Job:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from math import ceil
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -20,6 +21,7 @@ _BY_CODE: Mapping[str, int] = {
     "too-large": 413,
     "wrong-content-type": 415,
     "too-many-followers": 429,
+    "too-often": 429,
     "disk-full": 507,
     "bad-event": 400,
     # Wrong settings of ours are not the caller's fault, and what was asked may work later.
@@ -52,7 +54,7 @@ def problem(status: int, code: str, detail: str, facts: Mapping[str, object] | N
     body = json.dumps({**(facts or {}), **known}, default=str, ensure_ascii=True)
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
     if status in (429, 503):
-        headers["Retry-After"] = str(RETRY_AFTER_S)
+        headers["Retry-After"] = str(ceil(float(str((facts or {}).get("retry_after_s", RETRY_AFTER_S)))))
     return Response(body, status, headers, media_type="application/problem+json")
 
 

@@ -18,11 +18,13 @@ from workers.doors import open_desk
 from workers.hints import open_hints
 from workers.log import logger
 from workers.web.app import make_app
+from workers.web.callers import Callers
 from workers.web.intake import Intake
 from workers.web.office import Office
 from workers.web.settler import Settler
 from workers.web.turns import Turns
 from workers.webhook_secrets import SecretBook
+from workers.wiring import open_tokens
 
 OnReady = Callable[[str], None]
 GRACE_S = 20
@@ -34,7 +36,6 @@ def serve(settings: Settings, on_ready: OnReady | None = None) -> None:
 
     on_ready: told the base URL once requests are taken. Raises PartUnreachable (`port-in-use`, `ledger-unreachable`),
     Misuse (`missing-setting` without MEMOLINE_API_TOKEN, `bad-setting` for a host that is not ours)."""
-    settings.need("api_token")
     with bind(settings.http_host, settings.http_port) as listener:
         make_server(settings, url_of(listener), on_ready).run(sockets=[listener])
 
@@ -56,7 +57,8 @@ def make_server(settings: Settings, url: str, on_ready: OnReady | None) -> uvico
 
 
 def open_office(settings: Settings) -> Office:
-    """What the routes share, at the beginning of a process."""
+    """What the routes share, at the beginning of a process. Raises Misuse (`missing-setting`) where no token could open
+    the door."""
     desk = open_desk(settings, "serve")
     ledger = desk.parts.ledger
     assert isinstance(ledger, SqlLedger)  # noqa: S101 (wiring.py makes no other)
@@ -65,10 +67,19 @@ def open_office(settings: Settings) -> Office:
     return Office(
         desk=desk,
         hints=open_hints(settings.broker_url),
+        callers=_callers(settings),
         secrets=SecretBook(settings),
         intake=Intake(ledger.keep_reports, kept=settler.wake, turns=turns),
         settler=settler,
     )
+
+
+def _callers(settings: Settings) -> Callers:
+    book = open_tokens(settings)
+    if settings.api_token is None and not book.every():
+        settings.need("api_token")
+    given = settings.api_token.get_secret_value() if settings.api_token else None
+    return Callers(given, book, settings.http_rate)
 
 
 class _Server(uvicorn.Server):
