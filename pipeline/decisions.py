@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from pipeline.errors import Fenced, JobFailed, NotNow
+from pipeline.errors import Fenced, JobFailed, Misuse, NotNow, PartUnreachable
 from pipeline.model import Job, Overflow, State
 from pipeline.ports import Parts
+from pipeline.recall import forgotten
 from pipeline.settling import let_go
 
 _CANCELLABLE = (State.RECEIVED, State.PREPARING, State.HELD, State.HOSTED)
@@ -22,12 +23,22 @@ def cancel(parts: Parts, job: Job) -> Job:
         if job.state not in _CANCELLABLE or unknown:
             break
         with suppress(Fenced):  # a worker moved it at this moment: what is true of it now?
+            if sent_before := _forgotten(parts, job):
+                job = sent_before
+                break
             ended = parts.ledger.move(
                 job, State.CANCELLED, by=parts.by, code="cancelled", message="Cancelled on request.", lease_until=0.0
             )
             return let_go(parts, ended)
         job = parts.ledger.get(job.job_id)
     raise NotNow("too-late", _too_late(job), job_id=job.job_id, state=str(job.state))
+
+
+def _forgotten(parts: Parts, job: Job) -> Job | None:
+    """An outage of S3 keeps nobody from cancelling."""
+    with suppress(PartUnreachable, Misuse):
+        return forgotten(parts, job)
+    return None
 
 
 def retry(parts: Parts, job: Job, *, overflow: Overflow | None = None) -> Job:

@@ -25,6 +25,7 @@ from pipeline.hosting.names import job_id_for
 from pipeline.lease import kept
 from pipeline.model import Hosted, Job, NewJob, Request, State, StatusReport
 from pipeline.ports import Parts
+from pipeline.recall import forgotten
 from pipeline.reconcile import look, sender_lost
 from pipeline.sending.pacing import backoff_s, poll_after_s
 from pipeline.settling import Applied, apply_kept, apply_report, let_go
@@ -118,10 +119,10 @@ def _claim(parts: Parts, job_id: str) -> Job | None:
     if not (waiting or abandoned):
         return None
     if too_old(parts, job):
-        return give_up(parts, job)
+        return forgotten(parts, job) or give_up(parts, job)
     if job.audio_attempts >= parts.rules.max_audio_attempts:
         why = f"Preparing it ended {job.audio_attempts} workers: look at the recording, then `memoline retry {job_id}`."
-        return parts.ledger.move(job, State.FAILED, by=parts.by, code="poison", message=why)
+        return forgotten(parts, job) or parts.ledger.move(job, State.FAILED, by=parts.by, code="poison", message=why)
     return parts.ledger.move(
         job,
         State.PREPARING,
@@ -137,7 +138,7 @@ def _prepare_claimed(parts: Parts, job: Job) -> Job:
         with kept(parts, job):
             hosted = _make_and_host(parts, job)
     except RecordingRejected as error:
-        return parts.ledger.move(job, State.REJECTED, by=parts.by, code=error.code, message=error.message)
+        return _end(parts, job, State.REJECTED, error)
     except MemolineError as error:
         return _after_trouble(parts, job, error)
     except Exception as error:
@@ -155,8 +156,17 @@ def _after_trouble(parts: Parts, job: Job, error: MemolineError) -> Job:
     if isinstance(error, PartUnreachable | Misuse) or error.code in _BURNS_NO_ATTEMPT:
         return _back_to_received(parts, job, error, attempts=job.audio_attempts - 1)
     if job.audio_attempts >= parts.rules.max_audio_attempts or error.code in _GONE_FOR_GOOD:
-        return parts.ledger.move(job, State.FAILED, by=parts.by, code=error.code, message=error.message)
+        return _end(parts, job, State.FAILED, error)
     return _back_to_received(parts, job, error, attempts=job.audio_attempts)
+
+
+def _end(parts: Parts, job: Job, to: State, error: MemolineError) -> Job:
+    """End a job without a memo, unless it has one of which this ledger, an older copy, does not know."""
+    try:
+        sent_before = forgotten(parts, job)
+    except PartUnreachable as away:
+        return _back_to_received(parts, job, away, attempts=job.audio_attempts - 1)
+    return sent_before or parts.ledger.move(job, to, by=parts.by, code=error.code, message=error.message)
 
 
 def _make_and_host(parts: Parts, job: Job) -> Hosted:

@@ -64,7 +64,22 @@ def lost(parts: Parts, job: Job) -> Job:
 def recalled(parts: Parts, job: Job) -> Job:
     """Move a job whose attempt was begun before: SENT where Linq took it, HOSTED where it is proven that nothing was
     sent, else UNCONFIRMED. Raises what the journal raises."""
-    now, memory = parts.clock.now(), remembered(parts.journal.attempts(job.job_id), job)
+    return _as_remembered(parts, job, remembered(parts.journal.attempts(job.job_id), job))
+
+
+def forgotten(parts: Parts, job: Job) -> Job | None:
+    """Move a job that is about to end unsent, where an older copy of the ledger has forgotten that it was sent, or may
+    have been; None where it was not. Raises what the journal raises."""
+    unknown = [one for one in parts.journal.attempts(job.job_id) if one.number > job.send_attempts]
+    if all(_not_sent(one) for one in unknown):
+        return None
+    memory = remembered(unknown, job)
+    known = parts.ledger.note(job, send_attempts=memory.number, epoch=memory.epoch)
+    return _as_remembered(parts, known, memory)
+
+
+def _as_remembered(parts: Parts, job: Job, memory: Memory) -> Job:
+    now = parts.clock.now()
     changed: dict[str, object] = {"send_attempts": memory.number, "epoch": memory.epoch}
     if memory.accepted is not None:
         known = {name: getattr(memory.accepted, name) for name in ("message_id", "attachment_id", "trace_id")}

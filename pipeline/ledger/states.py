@@ -33,6 +33,7 @@ ENDED_UNSENT: Final = (State.REJECTED, State.FAILED, State.CANCELLED)
 """Ends after which somebody may still want the recording."""
 
 _LATE: Final = "the late answer of a fenced sender: Linq took it"
+_FORGOTTEN: Final = "an older copy of the ledger forgot an attempt of which nobody knows what came"
 _R, _P, _H, _X, _U = OPEN
 _HELD, _SENT, _DONE = State.HELD, State.SENT, State.DELIVERED
 _NO, _FAIL, _STOP, _GONE = State.REJECTED, State.FAILED, State.CANCELLED, State.ERASED
@@ -44,6 +45,7 @@ REASONS: Final[Mapping[tuple[State, State], str]] = MappingProxyType(
         (_R, _FAIL): "attempts used up, too old, or the chat opted out",
         (_R, _STOP): "cancelled before any work",
         (_R, _SENT): _LATE,
+        (_R, _U): _FORGOTTEN,
         (_P, _P): "the lease ran out; another worker claims it with a new epoch",
         (_P, _R): "a back-off: a part was away, or the attempt failed and another is left",
         (_P, _H): "the memo is stored and its URL was checked",
@@ -51,12 +53,14 @@ REASONS: Final[Mapping[tuple[State, State], str]] = MappingProxyType(
         (_P, _FAIL): "attempts used up, the recording is gone, or the chat opted out",
         (_P, _STOP): "cancelled; what its worker makes goes nowhere",
         (_P, _SENT): _LATE,
+        (_P, _U): _FORGOTTEN,
         (_H, _H): "waits with its place kept: paced, paused or refused for now",
         (_H, _X): "committed before the POST",
         (_H, _R): "the stored memo is gone and is made again",
         (_H, _FAIL): "too old, or the chat opted out",
         (_H, _STOP): "cancelled before it was sent",
         (_H, _SENT): _LATE,
+        (_H, _U): _FORGOTTEN,
         (_X, _SENT): "Linq took it",
         (_X, _U): "nobody knows whether Linq took it",
         (_X, _H): "provably not sent; tried again later",

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from pipeline import decisions, jobs
-from pipeline.errors import PartUnreachable
-from pipeline.model import Job, ListedMessage, MessageList, Outcome, OutcomeKind, State
+from pipeline.errors import JobFailed, NotNow, PartUnreachable, RecordingRejected
+from pipeline.model import Attempt, Job, ListedMessage, MessageList, Outcome, OutcomeKind, State
 from tests.support.story import ACCEPTED, Stage, build_stage, request
 
 UNKNOWN = Outcome(kind=OutcomeKind.UNKNOWN, code="answer-lost", message="the connection broke")
@@ -219,3 +219,58 @@ def test_a_memo_that_went_twice_is_told(stage: Stage) -> None:
     told = deliver(stage, job)
     assert (told.state, told.code, told.message_id) == (State.SENT, "sent-twice", "m-1")
     assert "m-2" in (told.message or "")
+
+
+@pytest.mark.parametrize("method", ["begin", "attempts"])
+def test_an_outage_of_s3_passes_no_earlier_attempt_over(stage: Stage, method: str) -> None:
+    """The old copy does not know attempt 1, and S3 fails while it is asked: the next try asks for the same one."""
+    job = jobs.register(stage.parts, request("one"))
+    jobs.prepare(stage.parts, job.job_id)
+    restore = copy(stage)
+    deliver(stage, job)
+    restore()
+    stage.journal.fails[method] = [S3_AWAY]
+    rested = until_it_rests(stage, job)
+    assert (rested.state, rested.message_id) == (State.SENT, "m-1")
+    assert len(stage.linq.posts) == 1
+
+
+def test_an_intent_that_was_written_unnoticed_is_our_own(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S3 keeps the intent and says that it failed: nothing was sent, nobody has to look, and it is sent."""
+    job = jobs.register(stage.parts, request("one"))
+    jobs.prepare(stage.parts, job.job_id)
+    begin, failed = stage.journal.begin, []
+
+    def written_unnoticed(job_id: str, attempt: Attempt) -> bool:
+        first = begin(job_id, attempt)
+        if not failed:
+            failed.append(attempt)
+            raise S3_AWAY
+        return first
+
+    monkeypatch.setattr(stage.journal, "begin", written_unnoticed)
+    rested = until_it_rests(stage, job)
+    assert (rested.state, rested.send_attempts) == (State.SENT, 2)
+    assert len(stage.linq.posts) == 1
+
+
+@pytest.mark.parametrize("how", ["recording-gone", "rejected", "too-old", "cancelled"])
+def test_what_was_sent_does_not_end_as_unsent(stage: Stage, how: str) -> None:
+    """The old copy knows nothing of the send; before the job ends without a memo, what is remembered is asked."""
+    job = jobs.register(stage.parts, request("one"))
+    restore = copy(stage)
+    jobs.prepare(stage.parts, job.job_id)
+    deliver(stage, job)
+    restore()
+    if how == "recording-gone":
+        stage.store.fails["fetch"] = [JobFailed("recording-gone", "It was let go of.")]
+    elif how == "rejected":
+        stage.runner.fails = [RecordingRejected("no-audio-stream", "Not any more.")]
+    elif how == "too-old":
+        stage.clock.at += 700_000
+    else:
+        with pytest.raises(NotNow):
+            decisions.cancel(stage.parts, stage.ledger.get(job.job_id))
+    rested = until_it_rests(stage, job)
+    assert (rested.state, rested.message_id) == (State.SENT, "m-1")
+    assert len(stage.linq.posts) == 1

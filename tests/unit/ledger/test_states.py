@@ -71,7 +71,7 @@ def test_the_usual_way_is_legal() -> None:
 
 @pytest.mark.parametrize(
     ("a", "b"),
-    [(R, H), (R, X), (P, X), (H, U), (X, R), (X, X), (U, X), (U, R), (S, H), (S, U), (D, S), (D, FAILED),
+    [(R, H), (R, X), (P, X), (X, R), (X, X), (U, X), (U, R), (S, H), (S, U), (D, S), (D, FAILED),
      (D, D), (FAILED, H), (REJECTED, P), (CANCELLED, R), (HELD, X), (H, HELD), (X, CANCELLED), (U, CANCELLED),
      (X, ERASED), (U, ERASED), (P, ERASED), (HELD, ERASED)],
 )  # fmt: skip
