@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full chaos up down lint bench bench-webhooks lock clean
+.PHONY: help setup demo test test-full simulate chaos up down lint bench bench-webhooks lock clean
 
 PYTHON ?= python3
 # pip compiles on one core; without compiling at all every command takes 2 s longer where bytecode is not written.
@@ -25,6 +25,11 @@ test-full: $(DEV) $(S3)  ## run the slow tier
 
 chaos: $(DEV) $(S3)  ## kill workers in each of their steps; part of the slow tier
 	.venv/bin/python -m pytest tests/chaos
+
+SEED ?= 1
+STEPS ?= 1000000
+simulate: $(DEV)  ## play the protocol against a simulated world from seed SEED on, STEPS steps in all
+	.venv/bin/python -m tests.simulate --seed $(SEED) --steps $(STEPS)
 
 up: setup  ## start the embedded stack
 	@.venv/bin/memoline up
