@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 Overflow = Literal["compress", "cut", "split", "reject"]
+Loudness = Literal["off", "speech"]
 Lane = Literal["live", "backfill"]
 
 
@@ -39,12 +40,14 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AudioSettings:
-    """What the audio step may do. max_bytes: the memo stays under it. bitrates in kb/s (k = 1000)."""
+    """What the audio step may do. max_bytes: the memo stays under it. bitrates in kb/s (k = 1000).
+    loudness: `speech` raises what is encoded and too quiet."""
 
     max_bytes: int = 10_000_000
     overflow: Overflow = "compress"
     bitrate_kbps: float = 64
     min_bitrate_kbps: float = 24
+    loudness: Loudness = "off"
     ffmpeg: str | None = None
 
 
@@ -85,8 +88,9 @@ class Probe:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """What will be done and why. reason: one sentence. code: the reject code, or a short name of the reason.
-    keep_s: seconds from the start that are kept; None keeps all."""
+    """What will be done and why. reason: a few sentences; why: those of them that do not foretell what comes out.
+    code: the reject code, or a short name of the reason. keep_s: seconds from the start that are kept; None keeps all.
+    gain_db: by which quiet speech is raised."""
 
     action: Action
     reason: str
@@ -98,6 +102,8 @@ class Plan:
     sample_rate_hz: int | None = None
     cutoff_hz: int | None = None
     keep_s: float | None = None
+    gain_db: float = 0.0
+    why: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -28,7 +28,7 @@ from pydantic import (
 
 from pipeline.environment import explicit_values
 from pipeline.errors import Misuse
-from pipeline.model import AudioSettings, Overflow
+from pipeline.model import AudioSettings, Loudness, Overflow
 
 STACK_FILE = "stack.env"
 REAL_LINQ = "https://api.linqapp.com/api/partner"
@@ -110,6 +110,7 @@ class Settings(BaseModel):
     overflow: Overflow = Field("compress", alias="MEMOLINE_OVERFLOW")
     bitrate_kbps: float = Field(64, alias="MEMOLINE_BITRATE_KBPS", ge=16, le=320)
     min_bitrate_kbps: float = Field(24, alias="MEMOLINE_MIN_BITRATE_KBPS", ge=16, le=320)
+    loudness: Loudness = Field("off", alias="MEMOLINE_LOUDNESS")
     ffmpeg: str | None = Field(None, alias="MEMOLINE_FFMPEG")
 
     http_host: str = Field("127.0.0.1", alias="MEMOLINE_HTTP_HOST")
@@ -220,6 +221,7 @@ class Settings(BaseModel):
             overflow=self.overflow,
             bitrate_kbps=self.bitrate_kbps,
             min_bitrate_kbps=self.min_bitrate_kbps,
+            loudness=self.loudness,
             ffmpeg=self.ffmpeg,
         )
 

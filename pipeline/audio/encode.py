@@ -9,8 +9,8 @@ from pipeline.audio import downmix, fit, plan, probe, prove
 from pipeline.audio.study import Study
 from pipeline.audio.transcode import Progress
 from pipeline.audio.trial import Bench, Cut, Made
-from pipeline.errors import RecordingRejected
-from pipeline.model import AudioSettings, Memo
+from pipeline.errors import RecordingRejected, ToolFailed
+from pipeline.model import Action, AudioSettings, Memo
 
 MAX_ENCODES = 4
 """Two are enough but where the sound is very uneven, such as an hour of silence before a speech."""
@@ -42,16 +42,31 @@ class Encoder:
             limit_bytes=settings.max_bytes, most_kbps=most_kbps,
             least_kbps=min(settings.min_bitrate_kbps, most_kbps), source_rate_hz=stream.sample_rate_hz,
         )  # fmt: skip
-        self.bench = Bench(
-            facts=known.facts, mix=downmix.choose(stream.channels, stream.layout, known.heard.levels), ffmpeg=ffmpeg,
-            place=place, limit_bytes=settings.max_bytes,
-        )  # fmt: skip
+        self.bench = self._bench()
+        self.listens = not (known.heard and (known.heard.whole or known.heard.loudness_lufs is not None))
+
+    def _bench(self) -> Bench:
+        """What trials are made of, by all that is known now."""
+        known = self.known
+        stream, levels = known.facts.audio[0], known.heard.levels if known.heard else ()
+        mix = downmix.raised(downmix.choose(stream.channels, stream.layout, levels), known.plan.gain_db)
+        return Bench(
+            facts=known.facts, mix=mix, ffmpeg=self.ffmpeg, place=self.place, limit_bytes=self.settings.max_bytes
+        )
 
     def memos(self) -> tuple[Memo, ...]:
-        """The memo, or the parts. Raises RecordingRejected `too-long`, LongerThanSaid, ToolFailed."""
+        """The memo, or the parts. Raises RecordingRejected `too-long` or as `plan.decide` does, LongerThanSaid,
+        ToolFailed."""
         if self.known.plan.code == "split":
+            self._hear_all()
             return self._parts()
         return (self._proven(self._best()),)
+
+    def _hear_all(self) -> None:
+        """Listen to two channels before anything is encoded: all parts get the same downmix."""
+        if self.known.facts.audio[0].channels == 2 and not (self.known.heard and self.known.heard.whole):
+            self.known = self.known.after(probe.hear(self.known.facts, self.ffmpeg, None))
+            self.bench = self._bench()
 
     def _planned(self) -> fit.Coding:
         row = self.known.plan
@@ -68,8 +83,7 @@ class Encoder:
         for number in range(MAX_ENCODES):
             if coding is None:
                 break
-            cut = self.bench.cut(coding, 0.0)
-            made = self._encode(coding, cut, length_s, f"memo-{number}")
+            made = self._tried(coding, length_s, f"memo-{number}")
             self._check_length(made, length_s)
             # The measured length takes the place of what a header claimed.
             length_s = made.used_s if made.whole else length_s
@@ -85,6 +99,30 @@ class Encoder:
             raise RecordingRejected("too-long", "The recording does not fit under the limit: shorten it.")
         return best
 
+    def _tried(self, coding: fit.Coding, length_s: float, name: str) -> Made:
+        """One encode, listened to unless all was heard before; once more where that shows that another downmix is
+        right."""
+        listen, self.listens = self.listens, False
+        try:
+            made = self._encode(coding, self.bench.cut(coding, 0.0), length_s, name, listen=listen)
+        except ToolFailed:
+            self._check_sound()
+            raise
+        if made.heard is None:
+            return made
+        self.known, before = self.known.after(made.heard), self.bench.mix
+        self.bench = self._bench()
+        if self.bench.mix == before:
+            return made
+        return self._encode(coding, self.bench.cut(coding, 0.0), length_s, name)
+
+    def _check_sound(self) -> None:
+        """Raises RecordingRejected where there is nothing to encode, which was not known before."""
+        if self.known.heard is None:
+            decided = plan.decide(self.known.facts, probe.hear(self.known.facts, self.ffmpeg, None), self.settings)
+            if decided.action is Action.REJECT:
+                raise RecordingRejected(decided.code, decided.reason)
+
     def _filled(self, made: Made, coding: fit.Coding) -> Made | None:
         """An encode that filled the limit, cut by copy; None where a cut would be heard, so that it needs a fade."""
         cut = self.bench.cut(coding, 0.0)
@@ -92,10 +130,15 @@ class Encoder:
             return None
         return self.bench.cut_by_copy(made, cut.at.at_s, made.path.with_name("memo-cut.m4a"))
 
-    def _encode(self, coding: fit.Coding, cut: Cut | None, length_s: float, name: str, from_s: float = 0.0) -> Made:
+    def _encode(
+        self, coding: fit.Coding, cut: Cut | None, length_s: float, name: str, *, from_s: float = 0.0,
+        listen: bool = False,
+    ) -> Made:  # fmt: skip
         tell = self._share(from_s, cut.at.at_s if cut else length_s)
         to = self.place / f"{name}.m4a"
-        return self.bench.encode(coding, cut, to, from_s=from_s, length_s=length_s, on_progress=tell)
+        return self.bench.encode(
+            coding, cut, to, from_s=from_s, length_s=length_s, listen=listen, on_progress=tell
+        )  # fmt: skip
 
     def _check_length(self, made: Made, length_s: float) -> None:
         """Raises LongerThanSaid where a memo of the whole came out too large because there is more of it."""
@@ -118,10 +161,9 @@ class Encoder:
     def _proven(self, made: Made, source_s: float | None = None) -> Memo:
         proof = prove.encoded(made.path, self.ffmpeg, samples=made.samples, sample_rate_hz=made.coding.sample_rate_hz)
         memo = self.known.memo(made.path, proof, trimmed=not made.whole and source_s is None)
-        if self.known.plan.code == "cut":
-            planned = plan.cut_note(self.known.plan.keep_s or 0, self.known.duration_s)
-            kept = "All of it fits." if made.whole else plan.cut_note(made.used_s, self.known.duration_s)
-            memo = replace(memo, reason=memo.reason.replace(planned, kept))
+        kept = replace(made.coding, keep_s=None if made.whole else made.used_s)
+        told = plan.what_gives(self.known.plan.code, kept, self.known.duration_s)
+        memo = replace(memo, reason=f"{self.known.plan.why} {told}".rstrip())
         return replace(memo, source_duration_s=source_s) if source_s is not None else memo
 
     def _parts(self) -> tuple[Memo, ...]:
@@ -152,7 +194,7 @@ class Encoder:
         """One part of a split; its length stays, so only its bits are lowered when it came out too large."""
         cut = self.bench.cut(coding, from_s)
         for number in range(MAX_ENCODES):
-            made = self._encode(coding, cut, length_s, f"{name}-{number}", from_s)
+            made = self._encode(coding, cut, length_s, f"{name}-{number}", from_s=from_s)
             if made.size_bytes < self.settings.max_bytes:
                 return made
             kbps = coding.bitrate_kbps * fit.GOAL * self.settings.max_bytes / made.size_bytes

@@ -7,6 +7,7 @@ from pipeline.audio.formats import ACCEPTED, COPIED_FROM, LOSSLESS, M4A, RICH_CO
 from pipeline.audio.probe import Heard
 from pipeline.model import Action, AudioSettings, AudioStream, Plan, Probe
 
+ALL_SILENT = "It is all digital silence."
 _SURELY = 1.1
 """By how much more than the limit frames must seem to take, for there to be no doubt."""
 SHORTEST_PAIR_S = 0.5
@@ -28,12 +29,22 @@ def _is_plain(stream: AudioStream) -> bool:
     return stream.codec != "aac" or stream.profile in ("LC", "HE-AAC")
 
 
-def decide(facts: Probe, heard: Heard, settings: AudioSettings) -> Plan:
-    """The plan for a recording that was probed and listened to. Codes of a reject: `no-sound`, `too-long`."""
-    if heard.samples == 0:
-        return _reject("no-sound", "The recording has an audio stream but no sound in it: record it again.")
+def duration_s(facts: Probe, heard: Heard | None) -> float:
+    """How long a recording is: decoded where it was decoded to its end, else as its header says."""
+    if heard and heard.whole:
+        return heard.duration_s
+    return facts.duration_s or (heard.duration_s if heard else 0.0)
+
+
+def decide(facts: Probe, heard: Heard | None, settings: AudioSettings) -> Plan:
+    """The plan for a recording that was probed, and listened to unless it will be encoded anyway. Codes of a reject:
+    `no-sound`, `too-long`."""
     accepted = accepted_type(facts)
     fits = facts.size_bytes < settings.max_bytes
+    if heard is None:
+        return transcode(facts, None, settings, _why_transcode(facts, accepted, fits), accepted)
+    if heard.samples == 0:
+        return _reject("no-sound", "The recording has an audio stream but no sound in it: record it again.")
     why_not = _damage(facts, heard)
     if accepted and fits and not why_not:
         return _pass_through(facts, heard, accepted)
@@ -158,26 +169,31 @@ def _average_kbps(facts: Probe) -> float | None:
 
 
 def transcode(
-    facts: Probe, heard: Heard, settings: AudioSettings, reason: str, accepted: Accepted | None = None
+    facts: Probe, heard: Heard | None, settings: AudioSettings, reason: str, accepted: Accepted | None = None
 ) -> Plan:
     """The plan to encode: as many bits as fit, then the overflow rule."""
     most, least = most_kbps(facts, settings), settings.min_bitrate_kbps
     rate, limit = facts.audio[0].sample_rate_hz, settings.max_bytes
-    duration_s = heard.duration_s if heard.whole else facts.duration_s or heard.duration_s
-    coding = fit.whole(limit, duration_s, rate, most, min(least, most))
+    length_s = duration_s(facts, heard)
+    coding = fit.whole(limit, length_s, rate, most, min(least, most))
     code = "transcoded" if coding and coding.bitrate_kbps >= most - 0.001 else "fitted"
     if code == "fitted" and settings.overflow == "cut":
         coding, code = fit.cut_to(limit, most, rate), "cut"
     elif coding is None and settings.overflow == "reject":
-        return _too_long(duration_s, settings)
+        return _too_long(length_s, settings)
     elif coding is None and settings.overflow == "split":
         coding, code = fit.cut_to(limit, least, rate), "split"
     elif coding is None:
         coding, code = fit.cut_to(limit, least, rate), "cut"
-    silent = ["It is all digital silence."] if heard.silent and heard.whole else []
-    notes = [reason, *silent, *_what_gives(code, coding, duration_s)]
+    gain_db = downmix.speech_gain_db(heard.loudness_lufs) if heard else 0.0
+    silent = [ALL_SILENT] if heard and heard.silent and heard.whole else []
+    quiet = (
+        [f"It is quiet ({heard.loudness_lufs:.0f} LUFS) and raised by {gain_db:.0f} dB."] if heard and gain_db else []
+    )
+    why = " ".join([reason, *silent, *quiet])
     return Plan(
-        action=Action.TRANSCODE, code=code, reason=" ".join(notes), accepted_as=accepted.name if accepted else None,
+        action=Action.TRANSCODE, code=code, why=why, reason=f"{why} {what_gives(code, coding, length_s)}".rstrip(),
+        gain_db=gain_db, accepted_as=accepted.name if accepted else None,
         extension=M4A.extension, mime_type=M4A.mime_type, bitrate_kbps=coding.bitrate_kbps,
         sample_rate_hz=coding.sample_rate_hz, cutoff_hz=coding.cutoff_hz, keep_s=coding.keep_s,
     )  # fmt: skip
@@ -192,7 +208,7 @@ def _too_long(duration_s: float, settings: AudioSettings) -> Plan:
 
 
 def cut_note(keep_s: float, duration_s: float) -> str:
-    """What is said about a cut: as planned, and again once it was made."""
+    """What is said about a cut."""
     return f"About {_minutes(keep_s)} of {_minutes(duration_s)} fit; the cut is made at a pause."
 
 
@@ -200,11 +216,14 @@ def _minutes(seconds: float) -> str:
     return f"{seconds / 60:.1f} minutes" if seconds >= 90 else f"{seconds:.1f} seconds"
 
 
-def _what_gives(code: str, coding: fit.Coding, duration_s: float) -> list[str]:
+def what_gives(code: str, coding: fit.Coding, length_s: float) -> str:
+    """What is said about bits and seconds: as planned, and again, by what was made of it."""
     if code == "fitted":
-        return [f"To fit the limit, {coding.bitrate_kbps:.0f} kb/s are used."]
+        return f"To fit the limit, {coding.bitrate_kbps:.0f} kb/s are used."
+    if code == "cut" and coding.keep_s is None:
+        return "All of it fits."
     if code == "cut":
-        return [cut_note(coding.keep_s or 0, duration_s)]
+        return cut_note(coding.keep_s or 0, length_s)
     if code == "split":
-        return ["It does not fit whole and is split at pauses."]
-    return []
+        return "It does not fit whole and is split at pauses."
+    return ""

@@ -48,9 +48,9 @@ def _encoded(
     except LongerThanSaid as found:
         facts = replace(known.facts, duration_s=found.duration_s)
         # What was heard is not the whole either, or the same plan would be made again.
-        known = replace(known, heard=replace(known.heard, whole=False))
-        again = plan.transcode(facts, known.heard, settings, "It is longer than its header says.")
-        return make(replace(known, facts=facts, plan=again), place, ffmpeg, settings, on_progress)
+        heard = replace(known.heard, whole=False) if known.heard else None
+        again = plan.transcode(facts, heard, settings, "It is longer than its header says.")
+        return make(replace(known, facts=facts, heard=heard, plan=again), place, ffmpeg, settings, on_progress)
 
 
 def _copied(known: Study, place: Path, ffmpeg: str, settings: AudioSettings) -> Memo | None:
@@ -81,7 +81,9 @@ def _pass(known: Study, place: Path, ffmpeg: str) -> Memo | None:
     if facts.container in ("mp3", "aac"):
         if not _is_still(facts.container, to):
             return None
-        return known.memo(to, prove.sliced(to, ffmpeg, facts, known.heard.samples, known.duration_s))
+        return known.memo(
+            to, prove.sliced(to, ffmpeg, facts, known.heard.samples if known.heard else 0, known.duration_s)
+        )
     return known.memo(to, prove.copied(to, ffmpeg, facts, known.duration_s))
 
 

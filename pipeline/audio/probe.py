@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.audio import boxes, child, downmix, report, sniff, tags
@@ -20,7 +20,7 @@ SOUND_SHOWN_S = 10.0
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Heard:
     """What decoding gave. whole: to the end of the recording. duration_s: of what was decoded. packet_bytes: the
-    compressed audio read. levels: as the measuring pass found them."""
+    compressed audio read. levels: as the measuring pass found them. loudness_lufs: where it was asked for."""
 
     whole: bool
     samples: int
@@ -29,6 +29,7 @@ class Heard:
     packets: int
     packet_bytes: int
     levels: tuple[report.Level, ...]
+    loudness_lufs: float | None = None
 
     @property
     def silent(self) -> bool:
@@ -104,18 +105,32 @@ def hear(facts: Probe, ffmpeg: str, limit_s: float | None) -> Heard:
         *("-af", ",".join([*keep, downmix.measuring_filter(stream.channels)]), "-f", "null", "-"),
     ]
     done = child.run(ffmpeg, args, child.Limits(wall_s=wall_s(facts, limit_s), file_bytes=1 << 26))
-    found = report.counts(done.report)
-    rate = stream.sample_rate_hz or 1
-    seconds = found.samples / rate
+    heard = heard_in(done.report, facts, whole=not done.out_of_time)
+    if done.out_of_time:
+        return replace(heard, samples=0)
+    return replace(heard, whole=limit_s is None or heard.duration_s < limit_s - 0.1)
+
+
+def heard_in(text: str, facts: Probe, *, whole: bool) -> Heard:
+    """What the report of a run says of the sound that it decoded."""
+    stream, found = facts.audio[0], report.counts(text)
     return Heard(
-        whole=not done.out_of_time and (limit_s is None or seconds < limit_s - 0.1),
-        samples=0 if done.out_of_time else found.samples,
-        duration_s=seconds,
-        decode_errors=found.decode_errors,
-        packets=found.packets,
-        packet_bytes=found.packet_bytes,
-        levels=report.levels(done.report),
-    )
+        whole=whole, samples=found.samples, duration_s=found.samples / (stream.sample_rate_hz or 1),
+        decode_errors=found.decode_errors, packets=found.packets, packet_bytes=found.packet_bytes,
+        levels=report.levels(text) or report.levels(text, "mixed"),
+    )  # fmt: skip
+
+
+def loudness_lufs(facts: Probe, ffmpeg: str, mix: downmix.Downmix, limit_s: float | None) -> float | None:
+    """The integrated loudness (EBU R 128) of a downmix, of at most limit_s seconds; None where nothing is measured."""
+    keep = [EVEN, f"atrim=end={limit_s:.3f}"] if limit_s else []
+    args = [
+        *("-loglevel", "info", *child.input_args(facts.demuxer or "", facts.path)),
+        *("-map", "0:a:0", "-vn", "-sn", "-dn"),
+        *("-af", ",".join([*keep, mix.filters, "ebur128=framelog=quiet"]), "-f", "null", "-"),
+    ]
+    done = child.run(ffmpeg, args, child.Limits(wall_s=wall_s(facts, limit_s)))
+    return None if done.out_of_time else report.loudness_lufs(done.report)
 
 
 def run_length_s(facts: Probe, ffmpeg: str) -> float | None:

@@ -30,7 +30,8 @@ _WRITTEN = re.compile(
     re.MULTILINE,
 )
 _TIME = re.compile(r"^(?:size|frame)=.* time=(\d+):(\d\d):(\d\d\.\d+)", re.MULTILINE)
-_LEVEL = re.compile(r"^\[\w+ @ \w+\] (Channel|Peak level dB|RMS level dB): (\S+)", re.MULTILINE)
+_LEVEL = re.compile(r"^\[astats@(\w+) @ \w+\] (Channel|Peak level dB|RMS level dB): (\S+)", re.MULTILINE)
+_LOUDNESS = re.compile(r"^  Integrated loudness:\n +I: +(-?\d+\.\d) LUFS", re.MULTILINE)
 
 _LAYOUTS_BY_CHANNELS = {
     1: "mono",
@@ -192,21 +193,30 @@ def counts(report: str) -> Counts:
     )
 
 
-def levels(report: str) -> tuple[Level, ...]:
-    """Read the channels that `astats` measured, in their order. The last block counts, where filters were rebuilt."""
+def levels(report: str, name: str = "levels") -> tuple[Level, ...]:
+    """Read the channels that the `astats` of this name measured, in their order. The last block counts, where filters
+    were rebuilt."""
     measured: dict[int, dict[str, float]] = {}
     channel = 0
-    for name, value in _LEVEL.findall(report):
-        if name == "Channel":
+    for source, word, value in _LEVEL.findall(report):
+        if source != name:
+            continue
+        if word == "Channel":
             channel = int(value)
             measured[channel] = {}
         elif channel:
-            measured[channel][name] = float(value)
+            measured[channel][word] = float(value)
     silent = float("-inf")
     return tuple(
         Level(peak_db=row.get("Peak level dB", silent), rms_db=row.get("RMS level dB", silent))
         for _, row in sorted(measured.items())
     )
+
+
+def loudness_lufs(report: str) -> float | None:
+    """The integrated loudness that `ebur128` measured."""
+    found = _LOUDNESS.findall(report)
+    return float(found[-1]) if found else None
 
 
 def stream_hash(report: str) -> str | None:

@@ -85,7 +85,7 @@ def inspect(path: str | Path, settings: AudioSettings | None = None) -> Inspecti
     audio = _settings(settings)
     file = probe.checked_path(path)
     try:
-        known = study(file, child.find_ffmpeg(audio.ffmpeg), audio, thorough=False)
+        known = study(file, child.find_ffmpeg(audio.ffmpeg), audio)
     except RecordingRejected as error:
         return Inspection(
             path=str(path), container=None, codec=None, duration_s=None, sample_rate_hz=None, channels=None,
@@ -152,7 +152,7 @@ def _prepare(
     file: Path, out_dir: Path, settings: AudioSettings, on_progress: Callable[[float], None] | None, name: str
 ) -> tuple[Memo, ...]:
     ffmpeg = child.find_ffmpeg(settings.ffmpeg)
-    known = study(file, ffmpeg, settings)
+    known = study(file, ffmpeg, settings, to_make=True)
     if known.plan.action is Action.REJECT:
         raise RecordingRejected(known.plan.code, known.plan.reason)
     place = _scratch(out_dir)

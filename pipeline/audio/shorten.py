@@ -96,7 +96,7 @@ class _Copier:
         """A pause in the last seconds that fit: 20 of them, but at most 5 % of what is kept."""
         facts = self.known.facts
         stream = facts.audio[0]
-        mix = downmix.choose(stream.channels, stream.layout, self.known.heard.levels)
+        mix = downmix.choose(stream.channels, stream.layout, self.known.heard.levels if self.known.heard else ())
         start_s, to = max(end_s - min(pause.WINDOW_S, 0.05 * end_s), 0.0), self.place / "window.wav"
         args = transcode.window_args(facts, mix, start_s, end_s - start_s, to, jump=True)
         child.run(self.ffmpeg, args, child.Limits())

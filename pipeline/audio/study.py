@@ -5,27 +5,36 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeline.audio import fit, plan, probe
+from pipeline.audio import downmix, fit, plan, probe
 from pipeline.audio.formats import M4A
 from pipeline.audio.prove import Proof
-from pipeline.model import AudioSettings, Memo, Plan, Probe
+from pipeline.model import Action, AudioSettings, Memo, Plan, Probe
 
 _TELL_NO_LENGTH = frozenset({"ogg", "aac", "amr", "mp3"})
 """Containers whose length is guessed from their beginning, or that follow each other in one file: it is counted."""
+_SHORT_S = 120.0
+"""Below this two channels are not listened to before: an encode for nothing costs too little."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Study:
-    """All that is known before anything is made."""
+    """All that is known before anything is made. heard: None where the first encode will tell."""
 
     facts: Probe
-    heard: probe.Heard
+    heard: probe.Heard | None
     plan: Plan
 
     @property
     def duration_s(self) -> float:
         """How long the recording is: decoded where it was decoded to its end, else as its header says."""
-        return self.heard.duration_s if self.heard.whole else self.facts.duration_s or self.heard.duration_s
+        return plan.duration_s(self.facts, self.heard)
+
+    def after(self, heard: probe.Heard) -> Study:
+        """The same once an encode was listened to. Its plan stays, but for what it says about silence."""
+        facts = replace(self.facts, truncated=self.facts.truncated or _is_truncated(self.facts, heard))
+        silent = heard.whole and heard.silent and not (self.heard and self.heard.silent)
+        note = f"{self.plan.why} {plan.ALL_SILENT}" if silent else self.plan.why
+        return replace(self, facts=facts, heard=heard, plan=replace(self.plan, why=note))
 
     def memo(self, path: Path, proof: Proof, *, trimmed: bool = False) -> Memo:
         """The memo that was made of it by its plan."""
@@ -38,32 +47,61 @@ class Study:
         )  # fmt: skip
 
 
-def study(path: Path, ffmpeg: str, settings: AudioSettings, *, thorough: bool = True) -> Study:
-    """Probe and plan. thorough: measure all that may be kept of several channels, which an encode needs.
+def study(path: Path, ffmpeg: str, settings: AudioSettings, *, to_make: bool = False) -> Study:
+    """Probe and plan. to_make: a memo will be made, so that what will be encoded need not be listened to before.
 
     Raises RecordingRejected where the file holds no sound; a plan to reject is returned, not raised.
     """
     facts = probe.probe(path, ffmpeg)
-    heard = _listen(facts, ffmpeg, settings, thorough)
-    if not heard.whole and (facts.duration_s is None or facts.container in _TELL_NO_LENGTH):
-        facts = replace(facts, duration_s=probe.run_length_s(facts, ffmpeg))
-    facts = replace(facts, truncated=_is_truncated(facts, heard))
-    return Study(facts=facts, heard=heard, plan=plan.decide(facts, heard, settings))
+    heard = _listen(facts, ffmpeg, settings, to_make)
+    if not (heard and heard.whole) and _must_count(facts, to_make):
+        facts = replace(facts, duration_s=probe.run_length_s(facts, ffmpeg) or facts.duration_s)
+    if heard:
+        facts = replace(facts, truncated=_is_truncated(facts, heard))
+    chosen = plan.decide(facts, heard, settings)
+    if settings.loudness == "speech" and heard and chosen.action is Action.TRANSCODE:
+        heard = _with_loudness(facts, heard, ffmpeg, settings)
+        chosen = plan.decide(facts, heard, settings)
+    return Study(facts=facts, heard=heard, plan=chosen)
 
 
-def _listen(facts: Probe, ffmpeg: str, settings: AudioSettings, thorough: bool) -> probe.Heard:
-    """Decode as much as the plan depends on: all of what may pass as it is, the beginning of what will be encoded."""
-    stream = facts.audio[0]
+def _must_count(facts: Probe, to_make: bool) -> bool:
+    """Whether the header is not believed. An encode of Ogg finds out by itself that there is more."""
+    return facts.duration_s is None or (
+        facts.container in _TELL_NO_LENGTH and not (to_make and facts.container == "ogg")
+    )
+
+
+def _listen(facts: Probe, ffmpeg: str, settings: AudioSettings, to_make: bool) -> probe.Heard | None:
+    """Decode as much as the plan depends on: all of what may pass as it is, of what will be encoded the beginning, or,
+    where it is short and heard while it is encoded, nothing."""
     accepted = plan.accepted_type(facts) is not None
     fits = facts.size_bytes < settings.max_bytes
     if (accepted and fits) or (plan.copyable(facts) and plan.may_fit(facts, settings)):
         return probe.hear(facts, ffmpeg, None)
+    if settings.loudness == "speech":
+        return probe.hear(facts, ffmpeg, _most_s(settings))
     # What is cut by copy is heard where it was made, as the copy's proof.
-    if thorough and stream.channels == 2 and not (accepted and settings.overflow == "cut"):
-        most_s = fit.seconds_that_fit(settings.max_bytes, settings.min_bitrate_kbps, 32_000)
-        return probe.hear(facts, ffmpeg, most_s if settings.overflow != "split" else None)
+    if (
+        to_make
+        and not accepted
+        and (facts.audio[0].channels != 2 or (facts.duration_s and facts.duration_s < _SHORT_S))
+    ):
+        return None
     heard = probe.hear(facts, ffmpeg, probe.SOUND_SHOWN_S)
     return heard if heard.samples else probe.hear(facts, ffmpeg, None)
+
+
+def _most_s(settings: AudioSettings) -> float | None:
+    """The most that can be kept in one memo; None where it may be split."""
+    most_s = fit.seconds_that_fit(settings.max_bytes, settings.min_bitrate_kbps, 32_000)
+    return most_s if settings.overflow != "split" else None
+
+
+def _with_loudness(facts: Probe, heard: probe.Heard, ffmpeg: str, settings: AudioSettings) -> probe.Heard:
+    stream = facts.audio[0]
+    mix = downmix.choose(stream.channels, stream.layout, heard.levels)
+    return replace(heard, loudness_lufs=probe.loudness_lufs(facts, ffmpeg, mix, _most_s(settings)))
 
 
 def _is_truncated(facts: Probe, heard: probe.Heard) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.audio import child
-from pipeline.audio.downmix import Downmix
+from pipeline.audio.downmix import Downmix, heard_beside
 from pipeline.audio.fit import Coding, is_fast
 from pipeline.audio.formats import SEEKABLE
 from pipeline.audio.pause import Cut
@@ -42,15 +42,18 @@ def encode_args(
     cut: Cut | None = None,
     from_s: float = 0.0,
     stop_bytes: int | None = None,
+    listen: bool = False,
 ) -> list[str]:
     """Encode the recording from from_s to the cut (or its end) as a mono M4A. cut.at_s counts from from_s. stop_bytes:
-    of sound; ffmpeg ends the file in good order soon after (by up to 250 kB, measured), and its index comes on top."""
+    of sound; ffmpeg ends the file in good order soon after (by up to 250 kB, measured), and its index comes on top.
+    listen: measure the levels as well, which is cheaper than a pass of its own."""
     source, start = _start_args(facts, from_s)
     ends = [_LONG_ENOUGH] if cut is None else []
     if cut:
         fade_at = max(cut.at_s - cut.fade_s, 0)
         ends = [f"atrim=end={cut.at_s:.6f}", f"afade=t=out:st={fade_at:.6f}:d={cut.fade_s:g}:curve=hsin"]
-    filters = ",".join([*start, EVEN, mix.filters, *ends])
+    mixed = heard_beside(mix, facts.audio[0].channels) if listen else mix.filters
+    filters = ",".join([*start, EVEN, mixed, *ends])
     coder = ["-aac_coder", "fast"] if is_fast(coding) else []
     edge = ["-cutoff", str(coding.cutoff_hz)] if coding.cutoff_hz else []
     return [

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipeline.audio import boxes, child, fit, pause, report, transcode
 from pipeline.audio.downmix import Downmix
+from pipeline.audio.probe import Heard, hear, heard_in
 from pipeline.errors import ToolFailed
 from pipeline.model import Probe
 
@@ -23,7 +24,7 @@ HUSH_DB = -70.0
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Made:
     """One encode. samples: how many it must decode to; used_s: how much of the recording that is; whole: nothing of it
-    was left out at the end; stopped: at the bytes that it was allowed."""
+    was left out at the end; stopped: at the bytes that it was allowed. heard: where it was listened to as well."""
 
     path: Path
     size_bytes: int
@@ -32,6 +33,7 @@ class Made:
     whole: bool
     stopped: bool
     coding: fit.Coding
+    heard: Heard | None = None
 
     def measured(self, limit_bytes: int) -> fit.Measured:
         """The same for the rules of `fit`: its frames are looked at where more is to be found out."""
@@ -67,14 +69,16 @@ class Bench:
 
     def encode(
         self, coding: fit.Coding, cut: Cut | None, to: Path, *, from_s: float, length_s: float,
-        on_progress: transcode.Progress | None = None,
+        listen: bool = False, on_progress: transcode.Progress | None = None,
     ) -> Made:  # fmt: skip
         """Encode from from_s to the cut, to the end of the recording or, for a coding that fills, to the limit. Raises
         ToolFailed."""
         # What fills nothing comes to this only where a recording is much longer than it says.
         stop_bytes = self.limit_bytes if coding.fill else 2 * self.limit_bytes + (1 << 20)
         at = cut.at if cut else None
-        args = transcode.encode_args(self.facts, self.mix, coding, to, cut=at, from_s=from_s, stop_bytes=stop_bytes)
+        args = transcode.encode_args(
+            self.facts, self.mix, coding, to, cut=at, from_s=from_s, stop_bytes=stop_bytes, listen=listen
+        )
         seconds = at.at_s if at else length_s
         limits = child.Limits(wall_s=120 + (from_s + seconds) / 5, file_bytes=2 * stop_bytes + _INDEX_BYTES)
         done = child.run(self.ffmpeg, args, limits, on_progress)
@@ -83,10 +87,19 @@ class Bench:
             raise ToolFailed(done.argv, done.returncode, done.report)
         used_s = found.written_samples / coding.sample_rate_hz
         stopped = found.written_bytes + _HEAD_BYTES >= stop_bytes
+        whole = not stopped and (at is None or used_s < at.at_s - 0.1)
         return Made(
             path=to, size_bytes=to.stat().st_size, samples=found.written_samples, used_s=used_s, coding=coding,
-            stopped=stopped, whole=not stopped and (at is None or used_s < at.at_s - 0.1),
+            stopped=stopped, whole=whole, heard=self._heard(done.report, whole=whole) if listen else None,
         )  # fmt: skip
+
+    def _heard(self, text: str, *, whole: bool) -> Heard:
+        """What was heard beside an encode; where the downmix came out silent, listened to once more, alone: two
+        channels may have cancelled each other."""
+        mixed = report.levels(text, "mixed")
+        if self.facts.audio[0].channels == 2 and all(level.peak_db == float("-inf") for level in mixed):
+            return hear(self.facts, self.ffmpeg, None)
+        return heard_in(text, self.facts, whole=whole)
 
     def cut(self, coding: fit.Coding, from_s: float) -> Cut | None:
         """Seek a pause in the last seconds that fit: 20 of them, but at most 5 % of what is kept. A true pause is

@@ -131,7 +131,7 @@ def test_tags_are_never_read_as_part_of_a_report(make: Make, tmp_path: Path) -> 
     lies = (
         "a\u2028  Stream #0:1: Audio: aac (LC), 48000 Hz, stereo\n  Duration: 10:00:00.00\n"
         "[in#0/wav @ 0x1] Input stream #0:0 (audio): 9 packets read (9 bytes); 9 frames decoded; (9 samples)\n"
-        "[Parsed_astats_0 @ 0x1] Channel: 1\n[Parsed_astats_0 @ 0x1] Peak level dB: -inf\n0,a,SHA256=" + "0" * 64
+        "[astats@levels @ 0x1] Channel: 1\n[astats@levels @ 0x1] Peak level dB: -inf\n0,a,SHA256=" + "0" * 64
     )
     told = inspect(make("a.flac", "-metadata", f"title={lies}"))
     assert (told.duration_s, told.channels, told.codec) == (3.0, 1, "flac")

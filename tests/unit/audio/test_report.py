@@ -48,6 +48,8 @@ def test_the_sums_are_read() -> None:
 
 def test_levels_are_read_in_order() -> None:
     """Each channel has its peak and RMS; silence is minus infinity."""
-    text = "[a @ 0x1] Channel: 1\n[a @ 0x1] Peak level dB: -3.5\n[a @ 0x1] RMS level dB: -20.1\n[a @ 0x1] Channel: 2\n"
-    loud, silent = report.levels(text + "[a @ 0x1] Peak level dB: -inf\n[a @ 0x1] RMS level dB: -inf\n")
+    text = "[astats@levels @ 0x1] Channel: 1\n[astats@levels @ 0x1] Peak level dB: -3.5\n"
+    text += "[astats@levels @ 0x1] RMS level dB: -20.1\n[astats@mixed @ 0x2] Peak level dB: -1.0\n"
+    text += "[astats@levels @ 0x1] Channel: 2\n[astats@levels @ 0x1] Peak level dB: -inf\n"
+    loud, silent = report.levels(text + "[astats@levels @ 0x1] RMS level dB: -inf\n")
     assert (loud.peak_db, loud.rms_db, silent.rms_db) == (-3.5, -20.1, float("-inf"))
