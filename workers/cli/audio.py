@@ -44,10 +44,11 @@ def inspect(files: tuple[str, ...], jobs: int, as_json: bool) -> int:
     """
     from pipeline.audio import inspect as look
     from pipeline.environment import load_audio_settings
-    from workers.cli.listing import INSPECTED, Listing, inspected
+    from workers.cli.audio_rows import INSPECTED, inspected
+    from workers.cli.listing import Listing
 
     settings, found = load_audio_settings(), gather(files)
-    listing = Listing([item.path for item in found], INSPECTED)
+    listing = Listing("FILE", [item.path for item in found], INSPECTED, "WHY")
 
     def work(item: Found, _: Callable[[float], None]) -> Inspection:
         return look(item.path, settings)
@@ -78,10 +79,11 @@ def convert(files: tuple[str, ...], out_dir: Path, jobs: int, as_json: bool) -> 
     """
     from pipeline.audio import convert as make
     from pipeline.environment import load_audio_settings
-    from workers.cli.listing import CONVERTED, Listing, converted
+    from workers.cli.audio_rows import CONVERTED, converted
+    from workers.cli.listing import Listing
 
     settings, found = load_audio_settings(), gather(files, out_dir)
-    listing = Listing([item.path for item in found], CONVERTED)
+    listing = Listing("FILE", [item.path for item in found], CONVERTED, "MEMO")
 
     def work(item: Found, tell: Callable[[float], None]) -> Converted:
         return make(item.path, out_dir / item.into, settings, on_progress=tell, name=item.name)
@@ -110,7 +112,8 @@ def _run(
 ) -> int:
     """Work on all, tell each in order, and return the highest status. row: fields and text of a result; path_of: how
     the path of one that failed is told."""
-    from workers.cli.listing import length, summary
+    from workers.cli.audio_rows import summary
+    from workers.cli.listing import length
 
     actions: list[str] = []
     status = 0

@@ -17,6 +17,13 @@ WHERE: Mapping[str, tuple[str, ...]] = {
     "doctor": ("doctor",),
 }
 """The commands by the file that has them, in the order of `memoline --help`."""
+TITLES = {
+    "audio": "Recordings",
+    "jobs": "Jobs",
+    "processes": "Processes, each in the foreground",
+    "stack": "The embedded stack",
+    "doctor": "When something is wrong",
+}
 
 
 class _Commands(click.Group):
@@ -29,6 +36,14 @@ class _Commands(click.Group):
                 command = getattr(import_module(f"workers.cli.{file}"), cmd_name)
                 return command if isinstance(command, click.Command) else None
         return None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """One section a file, each command with its first sentence, whole."""
+        for file, names in WHERE.items():
+            commands = {name: self.get_command(ctx, name) for name in names}
+            with formatter.section(TITLES.get(file, file)):
+                rows = [(name, command.get_short_help_str(200)) for name, command in commands.items() if command]
+                formatter.write_dl(rows, col_max=12)
 
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

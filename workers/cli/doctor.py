@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -34,16 +35,21 @@ class Finding:
 def doctor(as_json: bool) -> int:
     """Check every part: settings, ffmpeg, disk, ledger, Redis, S3, CDN, Linq, and what contains the decoder."""
     from pipeline.settings import load_settings
+    from workers.cli.listing import Listing
 
     out, settings = Output(as_json=as_json), load_settings()
+    listing = Listing("PART", list(CHECKS), (("LEVEL", 5),), "")
+    levels: Counter[str] = Counter()
     status = 0
     for part, check in CHECKS.items():
         found = _run(part, check, settings)
         status = max(status, found.exit_status)
-        out.row(
-            {"part": found.part, "level": found.level, "message": found.message},
-            f"{found.level:<5} {found.part:<12} {found.message}",
-        )
+        levels[found.level] += 1
+        told = f"{found.level:<5} {found.part:<12} {found.message}"
+        fields = {"part": found.part, "level": found.level, "message": found.message}
+        out.row(fields, listing.row(part, (found.level,), found.message, told))
+    if out.aligned:
+        out.say(", ".join(f"{count} {level}" for level, count in levels.items()))
     return status
 
 

@@ -100,11 +100,21 @@ def jobs(state: str | None, chat: str | None, code: str | None, limit: int | Non
     Example: memoline jobs --state HELD
     """
     from pipeline.settings import load_settings
+    from workers.cli.job_rows import ID_WIDTH, JOBS, cells, says
+    from workers.cli.listing import Listing
     from workers.views import job_json
     from workers.wiring import open_ledger
 
     found = open_ledger(load_settings()).jobs(states=_states(state), chat_id=chat, code=code, limit=limit)
-    Output(as_json=as_json).table([job_json(job) for job in found], _COLUMNS)
+    out, now = Output(as_json=as_json), time.time()
+    listing = Listing("JOB", [job.job_id[:ID_WIDTH] for job in found], JOBS, "")
+    for job in found:
+        if out.aligned:
+            out.row({}, listing.row(job.job_id[:ID_WIDTH], cells(job, now), says(job, now), ""))
+        else:
+            out.tabs(job_json(job), _COLUMNS)
+    if out.aligned and not found:
+        out.say("no jobs" if state or chat or code else "no jobs yet: `memoline send` makes one")
     return 0
 
 

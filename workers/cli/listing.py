@@ -1,20 +1,19 @@
-"""Recordings and memos in lines for people: aligned on a terminal, one sentence each in a file or a pipe."""
+"""Rows for people: aligned on a terminal and folded to its width, one sentence each in a file or a pipe."""
 
 from __future__ import annotations
 
 import shutil
 import sys
 import textwrap
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.audio import Converted, Inspection
 from workers.cli.output import shown
 
 LEAST_WIDTH = 60
 """Of a terminal: a narrower one folds the lines itself."""
 LEAST_WHY = 36
+_RIGHT = ("LENGTH", "SIZE", "KB/S", "PID")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,29 +31,33 @@ class Columns:
         full = max(shutil.get_terminal_size().columns, LEAST_WIDTH)
         name = min(max((len(shown(name)) for name in names), default=4), max(full - others - LEAST_WHY - 2, 20))
         why = full - name - others - 2
-        return cls(name=max(name, 4), why=why if why >= LEAST_WHY else 0, full=full)
+        return cls(name=name, why=why if why >= LEAST_WHY else 0, full=full)
 
 
 class Listing:
-    """Rows under each other. heads: titles and widths of the columns between the file and the reason."""
+    """Rows under each other: names, cells of fixed width, and a last one that takes the rest.
 
-    def __init__(self, names: Sequence[str], heads: Sequence[tuple[str, int]]) -> None:
-        self._heads = heads
-        self._columns = Columns.for_names(names, sum(width + 2 for _, width in heads))
+    first, last: titles of the first and the last column; heads: titles and widths of those between them."""
+
+    def __init__(self, first: str, names: Sequence[str], heads: Sequence[tuple[str, int]], last: str) -> None:
+        self._first, self._heads, self._last = first, heads, last
+        self._columns = Columns.for_names([first, *names], sum(width + 2 for _, width in heads))
         self._aligned = sys.stdout.isatty()
         self._begun = False
 
-    def row(self, name: str, cells: Sequence[str], why: str, sentence: str) -> str:
-        """The text of one row. sentence: what is said where nobody looks at columns."""
+    def row(self, name: str, cells: Sequence[str], rest: str, sentence: str) -> str:
+        """The text of one row. rest: the last cell, folded where it is long; sentence: what is said where nobody looks
+        at columns."""
         if not self._aligned:
-            return shown(sentence)
-        lines = [*([] if self._begun else [self._line("FILE", [head for head, _ in self._heads], "WHY")])]
+            return sentence
+        lines = [] if self._begun else [self._line(self._first, [head for head, _ in self._heads], self._last)]
         self._begun = True
         wide = self._columns.why
-        reason = textwrap.wrap(shown(why), wide or self._columns.full - 4)
-        lines.append(self._line(_elided(shown(name), self._columns.name), cells, reason[0] if wide and reason else ""))
+        folded = textwrap.wrap(shown(rest), wide or self._columns.full - 4)
+        start = elided(shown(name), self._columns.name)
+        lines.append(self._line(start, cells, folded[0] if wide and folded else ""))
         indent = self._columns.full - wide if wide else 4
-        lines += [f"{'':{indent}}{line}" for line in (reason[1:] if wide else reason)]
+        lines += [f"{'':{indent}}{line}" for line in (folded[1:] if wide else folded)]
         return "\n".join(lines)
 
     def _line(self, name: str, cells: Sequence[str], why: str) -> str:
@@ -66,36 +69,24 @@ class Listing:
 
 
 def _side(head: str) -> str:
-    return ">" if head in ("LENGTH", "SIZE", "KB/S") else "<"
+    return ">" if head in _RIGHT else "<"
 
 
-def _elided(text: str, width: int) -> str:
+def elided(text: str, width: int) -> str:
     """The beginning and the end: names of one folder differ at the end."""
     if len(text) <= width:
         return text
     return f"{text[: width // 3]}…{text[len(text) - (width - width // 3 - 1) :]}"
 
 
-INSPECTED = (("ACTION", 12), ("LENGTH", 8), ("SIZE", 8), ("SOUND", 24))
-CONVERTED = (("ACTION", 12), ("LENGTH", 8), ("SIZE", 8), ("KB/S", 5))
-
-
-def inspected(row: Inspection) -> list[str]:
-    """The cells of one inspected recording, for INSPECTED."""
-    return [row.action, length(row.duration_s), size(row.size_bytes), _sound(row)]
-
-
-def converted(row: Converted) -> list[str]:
-    """The cells of one memo, for CONVERTED."""
-    return [row.action, length(row.duration_s), size(row.size_bytes), f"{row.bitrate_kbps:.0f}"]
-
-
-def _sound(row: Inspection) -> str:
-    if row.codec is None or row.sample_rate_hz is None:
-        return "-"
-    channels = {1: "mono", 2: "stereo"}.get(row.channels or 0, f"{row.channels} ch")
-    kind = row.container if row.codec in (row.container, "mp3") else f"{row.container}/{row.codec}"
-    return _elided(f"{kind} {row.sample_rate_hz / 1000:g}k {channels}", 24)
+def folded(line: str, indent: int) -> str:
+    """A line that fits the terminal, its further lines indented; in a file or a pipe as it is."""
+    if not sys.stdout.isatty():
+        return line
+    full = max(shutil.get_terminal_size().columns, LEAST_WIDTH)
+    # Spaces within stay: they align.
+    lines = textwrap.wrap(shown(line), full, subsequent_indent=" " * indent, break_on_hyphens=False)
+    return "\n".join(lines) if len(line) > full else line
 
 
 def length(seconds: float | None) -> str:
@@ -119,12 +110,3 @@ def size(size_bytes: int) -> str:
             number, unit = number / 1000, larger
     digits = 0 if unit == "kB" or number >= 99.95 else 1 if number >= 9.995 else 2
     return f"{number:.{digits}f} {unit}"
-
-
-def summary(actions: Iterable[str]) -> str:
-    """What became of all of them, in one line."""
-    counts = Counter(actions)
-    order = ("pass-through", "remux", "transcode", "reject", "failed")
-    told = ", ".join(f"{counts[name]} {name}" for name in order if counts[name])
-    total = counts.total()
-    return f"{total} recording{'s' if total != 1 else ''}: {told}"

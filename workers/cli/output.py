@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pipeline.errors import MemolineError
@@ -20,16 +20,17 @@ class Output:
         """One result."""
         print(_compact(fields) if self.as_json else "\n".join(map(shown, text.split("\n"))), flush=True)
 
-    def table(self, rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> None:
-        """Many results; on a terminal a table, in a file one line each with tabs, so that nothing wraps."""
+    @property
+    def aligned(self) -> bool:
+        """Whether rows are looked at by a person; otherwise lines are better whole than folded."""
+        return not self.as_json and sys.stdout.isatty()
+
+    def tabs(self, fields: Mapping[str, object], names: Iterable[str]) -> None:
+        """One result where nobody looks: some of its fields, with tabs between them."""
         if self.as_json:
-            for fields in rows:
-                self.row(fields, "")
-        elif not sys.stdout.isatty():
-            for fields in rows:
-                print("\t".join(_cell(fields.get(name)) for name in columns))
+            self.row(fields, "")
         else:
-            _rich_table(rows, columns)
+            print("\t".join("-" if fields[name] is None else shown(str(fields[name])) for name in names), flush=True)
 
     def say(self, text: str) -> None:
         """Progress, or a remark."""
@@ -62,21 +63,3 @@ def shown(text: str) -> str:
 
 def _escaped(char: str) -> str:
     return char.encode("unicode_escape", "backslashreplace").decode()
-
-
-def _cell(value: object) -> str:
-    return shown("-" if value is None else str(value))
-
-
-def _rich_table(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD)
-    for name in columns:
-        table.add_column(name, overflow="fold")
-    for fields in rows:
-        table.add_row(*(Text(_cell(fields.get(name))) for name in columns))
-    Console().print(table)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline.model import HistoryEntry, Job, State
+from workers.cli.listing import folded, length, size
 from workers.views import iso
 
 
@@ -24,14 +25,21 @@ def timeline(job: Job, history: Sequence[HistoryEntry], now: float) -> str:
     if job.hosted:
         memo = job.hosted
         head.append(f"memo     {memo.url}")
-        head.append(f"         {memo.action}, {memo.size_bytes} bytes, {memo.duration_s:.1f} s, {memo.mime_type}")
+        cut = ", its end cut off" if memo.trimmed else ""
+        facts = (memo.action, size(memo.size_bytes), length(memo.duration_s), f"{memo.bitrate_kbps:.0f} kb/s")
+        head.append(f"         {', '.join(facts)}, {memo.mime_type}{cut}")
     if job.message_id:
         head.append(f"message  {job.message_id}")
     if job.message:
-        head.append(f"         {job.message}")
-    return "\n".join([*head, "", *(_line(entry, job.created_at) for entry in history)])
+        head.append(f"why      {job.message}")
+    told = [_line(entry, job) for entry in history]
+    return "\n".join(folded(line, 9) for line in [*head, "", *told])
 
 
-def _line(entry: HistoryEntry, begun: float) -> str:
-    why = " ".join(text for text in (f"[{entry.code}]" if entry.code else "", entry.message or "") if text)
-    return f"{iso(entry.at)}  +{entry.at - begun:8.2f} s  {entry.to_state!s:<11}  {entry.by:<22}  {why}".rstrip()
+def _line(entry: HistoryEntry, job: Job) -> str:
+    # What stands above need not be said again.
+    message = entry.message if entry.message != job.message else None
+    why = " ".join(text for text in (f"[{entry.code}]" if entry.code else "", message or "") if text)
+    return (
+        f"{iso(entry.at)}  +{entry.at - job.created_at:8.2f} s  {entry.to_state!s:<11}  {entry.by:<22}  {why}".rstrip()
+    )

@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from pipeline.audio import Inspection
-from workers.cli.listing import INSPECTED, Listing, inspected, length, size, summary
+from workers.cli.audio_rows import INSPECTED, inspected, summary
+from workers.cli.listing import Listing, length, size
 
 WHY = "opus in ogg is not an accepted type. About 51.3 minutes of 66.7 minutes fit; the cut is made at a pause."
 
@@ -57,7 +58,7 @@ def test_rows_are_aligned_and_fit_the_terminal(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((width, 24)))
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     names = ["a.ogg", "a/long/way/" + "x" * 200 + "/end.ogg", "esc\x1b[31m.ogg"]
-    listing = Listing(names, INSPECTED)
+    listing = Listing("FILE", names, INSPECTED, "WHY")
     lines = "\n".join(_text(listing, name) for name in names).split("\n")
     heads = [line for line in lines if line.startswith("FILE")]
     assert len(heads) == 1 and lines[0] == heads[0]
@@ -71,7 +72,7 @@ def test_rows_are_aligned_and_fit_the_terminal(monkeypatch: pytest.MonkeyPatch, 
 def test_a_pipe_gets_sentences(monkeypatch: pytest.MonkeyPatch) -> None:
     """No columns, no heads."""
     monkeypatch.setattr(sys.stdout, "isatty", lambda: False, raising=False)
-    assert _text(Listing(["a.ogg"], INSPECTED), "a.ogg") == f"a.ogg: transcode. {WHY}"
+    assert _text(Listing("FILE", ["a.ogg"], INSPECTED, "WHY"), "a.ogg") == f"a.ogg: transcode. {WHY}"
 
 
 def test_the_summary_counts() -> None:

@@ -16,10 +16,10 @@ def test_names_steer_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     """Escapes, directions and line breaks in what came in are shown, not obeyed; our own line breaks stay."""
     out = Output(as_json=False)
     out.row({}, f"head\n{ODD}")
-    out.table([{"source": f"{ODD}\tand\nmore"}], ("source",))
+    out.tabs({"source": f"{ODD}\tand\nmore", "code": None}, ("source", "code"))
     out.error(Misuse("x", "It is wrong."), path=ODD)
     said = capsys.readouterr()
-    assert said.out.count("\n") == 3
+    assert said.out.count("\n") == 3 and said.out.count("\t") == 1
     assert "\x1b" not in said.out + said.err and "\u202e" not in said.out + said.err
     assert r"e\x1b[31mX" in said.out and r"e\x1b[31mX" in said.err
 
