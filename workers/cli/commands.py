@@ -22,6 +22,8 @@ TITLES = {
     "jobs": "Jobs",
     "processes": "Processes, each in the foreground",
     "stack": "The embedded stack",
+    "webhooks": "What Linq reports",
+    "tokens": "Who may use the HTTP door",
     "doctor": "When something is wrong",
 }
 
@@ -41,7 +43,7 @@ class _Commands(click.Group):
         """One section a file, each command with its first sentence, whole."""
         for file, names in WHERE.items():
             commands = {name: self.get_command(ctx, name) for name in names}
-            with formatter.section(TITLES.get(file, file)):
+            with formatter.section(TITLES[file]):
                 rows = [(name, command.get_short_help_str(200)) for name, command in commands.items() if command]
                 formatter.write_dl(rows, col_max=12)
 

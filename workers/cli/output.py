@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.errors import MemolineError
@@ -31,6 +31,21 @@ class Output:
             self.row(fields, "")
         else:
             print("\t".join("-" if fields[name] is None else shown(str(fields[name])) for name in names), flush=True)
+
+    def table(self, rows: Sequence[Mapping[str, object]], names: Sequence[str]) -> None:
+        """Many results, of which a person sees some fields; the last one takes the width that is left."""
+        if not self.aligned:
+            for fields in rows:
+                self.tabs(fields, names)
+            return
+        from workers.cli.listing import Listing
+
+        first, *middle, last = names
+        texts = [{name: "-" if fields[name] is None else str(fields[name]) for name in names} for fields in rows]
+        heads = [(name.upper(), max(map(len, [name, *(text[name] for text in texts)]))) for name in middle]
+        listing = Listing(first.upper(), [text[first] for text in texts], heads, last.upper())
+        for text in texts:
+            self.row({}, listing.row(text[first], [text[name] for name in middle], text[last], ""))
 
     def say(self, text: str) -> None:
         """Progress, or a remark."""

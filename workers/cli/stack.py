@@ -49,20 +49,13 @@ def status(as_json: bool) -> int:
     """Say which parts run, where, and how they are."""
     from infra.local import stack
     from pipeline.settings import load_settings
-    from workers.cli.listing import Listing
 
     out = Output(as_json=as_json)
     parts = [_part(part.name, part.pid, part.url, part.state) for part in stack.status(load_settings().home)]
     if as_json:
         out.row({"parts": parts}, "")
         return 0
-    listing = Listing("PART", [str(part["name"]) for part in parts], (("STATE", 8), ("PID", 7)), "URL")
-    for part in parts:
-        if out.aligned:
-            cells = (str(part["state"]), str(part["pid"] or "-"))
-            out.row({}, listing.row(str(part["name"]), cells, str(part["url"] or ""), ""))
-        else:
-            out.tabs(part, ("name", "state", "pid", "url"))
+    out.table(parts, ("name", "state", "pid", "url"))
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
@@ -22,6 +23,19 @@ def test_names_steer_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     assert said.out.count("\n") == 3 and said.out.count("\t") == 1
     assert "\x1b" not in said.out + said.err and "\u202e" not in said.out + said.err
     assert r"e\x1b[31mX" in said.out and r"e\x1b[31mX" in said.err
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_table_is_aligned_for_people_and_whole_for_others(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
+    """Widths fit what comes; with tabs nothing is folded."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal, raising=False)
+    rows = [{"name": "a", "state": "running", "url": None}, {"name": "longer", "state": "x", "url": "http://u"}]
+    Output(as_json=False).table(rows, ("name", "state", "url"))
+    told = capsys.readouterr().out.splitlines()
+    aligned = ["NAME    STATE    URL", "a       running  -", "longer  x        http://u"]
+    assert told == (aligned if terminal else ["a\trunning\t-", "longer\tx\thttp://u"])
 
 
 def test_a_name_that_is_no_utf8_survives_in_json(capsys: pytest.CaptureFixture[str]) -> None:
