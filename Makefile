@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full simulate chaos up down lint bench bench-webhooks lock clean
+.PHONY: help setup demo test test-full simulate chaos fuzz up down lint bench bench-webhooks lock clean
 
 PYTHON ?= python3
 # pip compiles on one core; without compiling at all every command takes 2 s longer where bytecode is not written.
@@ -30,6 +30,11 @@ SEED ?= 1
 STEPS ?= 1000000
 simulate: $(DEV)  ## play the protocol against a simulated world from seed SEED on, STEPS steps in all
 	.venv/bin/python -m tests.simulate --seed $(SEED) --steps $(STEPS)
+
+CASES ?= 10000
+FIRST ?= 0
+fuzz: $(DEV)  ## send forged recordings through the audio step: CASES of them of seed SEED, from FIRST on
+	nice -n 10 .venv/bin/python -m tests.fuzz --seed $(SEED) --cases $(CASES) --first $(FIRST)
 
 up: setup  ## start the embedded stack
 	@.venv/bin/memoline up

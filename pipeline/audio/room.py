@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from pipeline.audio import child, prepare, probe
+from pipeline.audio.scratch import scratch
 from pipeline.audio.study import study
 from pipeline.disk import NO_ROOM, disk_trouble, writing_in
-from pipeline.errors import RecordingRejected
+from pipeline.errors import MemolineError, Misuse, RecordingRejected
 from pipeline.model import Action, AudioSettings, Memo
 
 MAX_NAME_BYTES = 255
@@ -155,29 +155,29 @@ def _prepare(
     known = study(file, ffmpeg, settings, to_make=True)
     if known.plan.action is Action.REJECT:
         raise RecordingRejected(known.plan.code, known.plan.reason)
-    place = _scratch(out_dir)
-    try:
+    with _scratch(out_dir) as place:
         with writing_in(out_dir):
             memos = prepare.make(known, place, ffmpeg, settings, on_progress)
         if len(memos) == 1:
             return (_publish(memos[0], out_dir, name, file),)
         return tuple(_publish(memo, out_dir, f"{name}-part{at}", file) for at, memo in enumerate(memos, 1))
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
 
 
-def _scratch(out_dir: Path) -> Path:
-    from pipeline.errors import Misuse
+@contextmanager
+def _scratch(out_dir: Path) -> Iterator[Path]:
+    with ExitStack() as stack:
+        try:
+            out_dir.mkdir(parents=True, exist_ok=True)
+            place = stack.enter_context(scratch(out_dir))
+        except OSError as error:
+            raise _bad_folder(out_dir, error) from None
+        yield place
 
-    try:
-        out_dir.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=".memoline-convert-", dir=out_dir)).absolute()
-    except OSError as error:
-        if error.errno in NO_ROOM:
-            raise disk_trouble(out_dir, error) from None
-        raise Misuse(
-            "bad-out-dir", f"{out_dir} cannot be written to ({error.strerror}): name another folder."
-        ) from error
+
+def _bad_folder(out_dir: Path, error: OSError) -> MemolineError:
+    if error.errno in NO_ROOM:
+        return disk_trouble(out_dir, error)
+    return Misuse("bad-out-dir", f"{out_dir} cannot be written to ({error.strerror}): name another folder.")
 
 
 def _publish(memo: Memo, out_dir: Path, stem: str, source: Path) -> Memo:

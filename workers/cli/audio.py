@@ -152,17 +152,18 @@ def host(file: str, as_json: bool) -> int:
     import tempfile
 
     from pipeline.audio import AudioRunner
+    from pipeline.audio.scratch import scratch
     from pipeline.errors import JobFailed, PartUnreachable
     from pipeline.hosting.spool import opened
     from pipeline.settings import load_settings
     from workers.wiring import open_ledger, open_store
 
     settings = load_settings()
-    with opened(Path(file).absolute()), tempfile.TemporaryDirectory(prefix="memoline-") as folder:
+    with opened(Path(file).absolute()), scratch(Path(tempfile.gettempdir())) as folder:
         if settings.bucket is None:
             text = f"No stack runs in {settings.home}: run `memoline up`, or set MEMOLINE_BUCKET and MEMOLINE_CDN_URL."
             raise PartUnreachable("stack-not-running", text)
-        memos = AudioRunner(settings.ffmpeg).prepare(Path(file).absolute(), Path(folder), settings.audio)
+        memos = AudioRunner(settings.ffmpeg).prepare(Path(file).absolute(), folder, settings.audio)
         if len(memos) > 1:
             raise JobFailed("split-not-sent", f"It needs {len(memos)} memos: use overflow compress or cut.")
         store = open_store(settings, open_ledger(settings).install_secret())
