@@ -110,12 +110,14 @@ class Fenced(JobFailed):
 
 
 class ToolFailed(JobFailed):
-    """A child program failed for a reason that is not the recording's fault."""
+    """A child program failed for a reason that is not the recording's fault. argv: empty where it was no program that
+    failed, but what was made does not hold."""
 
     def __init__(self, argv: tuple[str, ...], returncode: int, stderr_tail: str) -> None:
+        told = stderr_tail[-300:].strip() or "it said nothing"
         super().__init__(
             "tool-failed",
-            f"{argv[0]} ended with status {returncode}: {stderr_tail[-300:].strip() or 'it said nothing'}",
+            f"{f'{argv[0]} ended with status {returncode}: ' if argv else ''}{told}",
             argv=list(argv),
             returncode=returncode,
         )
