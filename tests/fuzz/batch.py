@@ -41,5 +41,8 @@ def run(seed: int, cases: int, first: int, jobs: int) -> Iterator[Outcome]:
     ):
         seeds(Path(folder))
         waiting = [pool.submit(batch, seed, at, min(BATCH, end - at), Path(folder)) for at in range(first, end, BATCH)]
-        for one in waiting:
-            yield from one.result()
+        try:
+            for one in waiting:
+                yield from one.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import random
 import re
 import resource
@@ -12,7 +11,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -147,10 +146,17 @@ def _left_behind(work: Path, recording: Path, data: bytes, settings: AudioSettin
     left = [path.name for folder in (work / "in", Path(tempfile.gettempdir())) for path in folder.iterdir()]
     if left:
         found.append(f"left behind: {left}")
-    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    threads = [Path(task, "children").read_text().split() for task in Path("/proc/self/task").iterdir()]
-    if children or any(threads):
-        found.append(f"still running: {children} {threads}")
+    if running := _children():
+        found.append(f"still running: {running}")
+    return found
+
+
+def _children() -> list[str]:
+    """The processes that this one's threads have started. A thread may end while it is looked at."""
+    found: list[str] = []
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found += (task / "children").read_text().split()
     return found
 
 

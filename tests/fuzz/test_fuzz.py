@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.audio import child
+from pipeline.errors import RecordingRejected, ToolFailed
 from tests.fuzz import case
 from tests.fuzz.batch import run
 from tests.fuzz.case import forged, try_case
@@ -34,23 +34,23 @@ def _bad_steps() -> dict[str, object]:
 
     def leaves(recording: Path, *_: object) -> None:
         (recording.parent / "left").touch()
-        raise child.ToolFailed(("x",), 1, "")
+        raise ToolFailed(("x",), 1, "")
 
     def reads(recording: Path, *_: object) -> None:
         (recording.parents[2] / "other.wav").read_bytes()
-        raise child.ToolFailed(("x",), 1, "")
+        raise ToolFailed(("x",), 1, "")
 
     def leaks(recording: Path, out: Path, *_: object) -> None:
         out.mkdir(exist_ok=True)
         (out / "memo.m4a").write_bytes(CANARY)
-        raise child.ToolFailed(("x",), 1, "")
+        raise ToolFailed(("x",), 1, "")
 
     def stays(*_: object) -> None:
         running.append(subprocess.Popen(["sleep", "60"]))
-        raise child.ToolFailed(("x",), 1, "")
+        raise ToolFailed(("x",), 1, "")
 
     def unknown(*_: object) -> None:
-        raise child.RecordingRejected("no-such-code", "x")
+        raise RecordingRejected("no-such-code", "x")
 
     running: list[subprocess.Popen[bytes]] = []
     return {
