@@ -30,9 +30,11 @@ POINTS: dict[str, tuple[str, str, str, str | None]] = {
     "after-hosted": ("ledger", "move", "after", "HOSTED"),
     "before-sending": ("ledger", "move", "before", "SENDING"),
     "after-sending": ("ledger", "move", "after", "SENDING"),
+    "after-intent": ("journal", "begin", "after", None),
     "after-post": ("messenger", "send_once", "after", None),
     "before-sent": ("ledger", "move", "before", "SENT"),
     "after-sent": ("ledger", "move", "after", "SENT"),
+    "after-receipt": ("journal", "end", "after", None),
 }
 """Point → (port, method, before, after or soon, only for a move to this state)."""
 

@@ -211,9 +211,9 @@ class Stage:
     clock: FakeClock
 
 
-def build_stage(folder: Path, **rules: float) -> Stage:
-    """A fresh ledger in `folder` and fakes round it."""
-    url = f"sqlite:///{folder / 'ledger.db'}"
+def build_stage(folder: Path, *, url: str | None = None, **rules: float) -> Stage:
+    """A fresh ledger in `folder`, or at `url`, and fakes round it."""
+    url = url or f"sqlite:///{folder / 'ledger.db'}"
     migrate(url)
     clock = FakeClock()
     ledger = SqlLedger(url, clock)
@@ -221,7 +221,7 @@ def build_stage(folder: Path, **rules: float) -> Stage:
 
     def work_dir(name: str) -> Path:
         path = folder / "work" / name
-        path.mkdir(parents=True)
+        path.mkdir(parents=True, exist_ok=True)
         return path
 
     parts = Parts(
