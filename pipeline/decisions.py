@@ -92,7 +92,7 @@ def resolve(
     if resend:
         return parts.ledger.move(
             job,
-            State.HOSTED,
+            State.HOSTED if job.hosted else State.RECEIVED,
             by=parts.by,
             code="resolved-resend",
             message=note,

@@ -268,6 +268,20 @@ class ApiToken:
     revoked_at: float
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reason:
+    """Jobs that stand in one state with one code. never_taken: so many of them Linq surely never took. first_at and
+    last_at: when they came there. example: what one of them says."""
+
+    state: str
+    code: str
+    jobs: int
+    never_taken: int
+    first_at: float
+    last_at: float
+    example: str | None
+
+
 class OutcomeKind(StrEnum):
     """What the answer to one POST means for the job."""
 

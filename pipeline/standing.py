@@ -23,10 +23,10 @@ _CRITICAL_S = 900.0
 _FLAGGED_S = 3_600.0
 """How long a line that was flagged waits: when it may send again is reported, or found out by one refusal."""
 _WIDE_S = 60.0
-"""What happens to two chats within this time is not about one chat."""
+"""A 429 in two chats within this time is not about one chat."""
 _BREAKER_S = (5.0, 300.0)
 """The shortest and the longest wait of the breaker."""
-_PROBED_S = 5.0
+_PROBED_S = 2.0
 """How long the others wait before they ask again what came of a probe."""
 
 _DOWN = frozenset({"linq-unreachable", UNAUTHORIZED})
@@ -122,7 +122,7 @@ def learn(parts: Parts, chat: Chat, went: Gate, outcome: Outcome) -> None:
         parts.ledger.note_chat(chat.chat_id, line=outcome.line)
     if outcome.pause in (PauseScope.CHAT, PauseScope.LINE):
         _pause(parts, chat, outcome, now)
-    _watch(parts, chat, went, outcome, now)
+    _watch(parts, went, outcome, now)
 
 
 def line_of(parts: Parts, chat: Chat) -> str | None:
@@ -147,9 +147,9 @@ def _pause(parts: Parts, chat: Chat, outcome: Outcome, now: float) -> None:
         parts.ledger.pause(f"line:{line}", until, outcome.code)
 
 
-def _watch(parts: Parts, chat: Chat, went: Gate, outcome: Outcome, now: float) -> None:
-    """The breaker: a refused connection or key opens it, other failures where they hit two chats within a minute. After
-    a failed probe it waits longer; any other answer to a probe closes it."""
+def _watch(parts: Parts, went: Gate, outcome: Outcome, now: float) -> None:
+    """The breaker: a refused connection or key opens it; after another failure it is half open. After a failed probe it
+    waits, ever longer; any other answer to a probe closes it."""
     if not _is_down(outcome):
         if went.probe is not None and outcome.status is not None:
             parts.ledger.lift(went.probe.scope)
@@ -160,8 +160,10 @@ def _watch(parts: Parts, chat: Chat, went: Gate, outcome: Outcome, now: float) -
     if went.probe is not None:
         wait_s = min(max((now - went.probe.since) / 2, least_s), most_s)
         parts.ledger.probe(went.probe, now + max(wait_s, outcome.wait_s))
-    elif outcome.code in _DOWN or parts.ledger.mark("linq-down", chat.chat_id, now + _WIDE_S) > 1:
+    elif outcome.code in _DOWN:
         parts.ledger.pause(EVERYBODY, now + max(least_s, outcome.wait_s), outcome.code)
+    else:  # suspected: from now on one at a time, until an answer is good
+        parts.ledger.pause(EVERYBODY, now, outcome.code)
 
 
 def _is_down(outcome: Outcome) -> bool:

@@ -23,7 +23,7 @@ from pipeline.ledger.rows import changed_columns, to_job
 from pipeline.ledger.states import OPEN, is_late, why_not
 from pipeline.ledger.tables import in_states, install, jobs
 from pipeline.ledger.upsert import insert_new, put
-from pipeline.model import HistoryEntry, Job, NewJob, Request, State
+from pipeline.model import HistoryEntry, Job, NewJob, Reason, Request, State
 from pipeline.ports import Clock
 
 SHORTEST_PREFIX = 6
@@ -149,6 +149,10 @@ class SqlLedger(ReportLedger, ChatLedger):
         """Jobs that fit all that is given, oldest first. after_seq: for paging, the `seq` of the last one seen."""
         return self._select(queries.listed(states, chat_id, code, after_seq, limit))
 
+    def reasons(self, states: Sequence[State]) -> tuple[Reason, ...]:
+        """How many jobs stand in these states for the same reason, the most frequent first."""
+        return tuple(Reason(**row) for row in self._rows(queries.reasons(states)))
+
     def counts(self) -> dict[State, int]:
         """How many jobs stand in each state; every state is named."""
         with self.database.read() as connection:
@@ -211,6 +215,10 @@ class SqlLedger(ReportLedger, ChatLedger):
     def _value(self, name: str) -> str | None:
         with self.database.read() as connection:
             return connection.execute(select(install.c.value).where(install.c.name == name)).scalar()
+
+    def _rows(self, statement: Select[Any]) -> list[dict[str, Any]]:
+        with self.database.read() as connection:
+            return [dict(row) for row in connection.execute(statement).mappings()]
 
     def _select(self, statement: Select[Any]) -> tuple[Job, ...]:
         with self.database.read() as connection:

@@ -111,6 +111,21 @@ def recordings_needed(ended_after: float) -> tuple[Select[Any], ...]:
     return (*lasting, *(uris[state].where(c.updated_at > ended_after) for state in ENDED_UNSENT))
 
 
+def reasons(states: Sequence[State]) -> Select[Any]:
+    """Jobs in these states, counted by state and code. example: what one of them says."""
+    c, many = jobs.c, func.count().label("jobs")
+    found = select(
+        c.state,
+        func.coalesce(c.code, "").label("code"),
+        many,
+        func.sum(case((c.message_id.is_(None) & (c.code != "not-delivered"), 1), else_=0)).label("never_taken"),
+        func.min(c.updated_at).label("first_at"),
+        func.max(c.updated_at).label("last_at"),
+        func.max(c.message).label("example"),
+    )
+    return found.where(in_states(states)).group_by(c.state, c.code).order_by(many.desc(), c.code)
+
+
 def message_of(report: StatusReport) -> tuple[Select[Any], ...]:
     """Where to look for the job of a report, the surest sign first. A job known by another message is not it."""
     c, ways = jobs.c, []

@@ -70,7 +70,7 @@ REASONS: Final[Mapping[tuple[State, State], str]] = MappingProxyType(
         (_U, _DONE): "reported delivered before anybody looked",
         (_U, _HELD): "absent in two complete looks: a person decides",
         (_U, _H): "provably not sent, as was learnt later, or absent in two looks and sent again by the rules",
-        (_HELD, _R): "it was given its chat",
+        (_HELD, _R): "it was given its chat; or a person wants it sent again, and its memo must be made anew",
         (_HELD, _SENT): "found, answered late, or a person says it arrived",
         (_HELD, _DONE): "reported delivered",
         (_HELD, _H): "a person wants it sent again, or its sender proved late that it did not",

@@ -274,3 +274,44 @@ def test_what_was_sent_does_not_end_as_unsent(stage: Stage, how: str) -> None:
     rested = until_it_rests(stage, job)
     assert (rested.state, rested.message_id) == (State.SENT, "m-1")
     assert len(stage.linq.posts) == 1
+
+
+@pytest.mark.parametrize("known", ["by its receipt", "by its name", "to nobody"])
+def test_what_was_sent_and_whose_recording_is_gone_is_told_by_its_attempts(stage: Stage, known: str) -> None:
+    """Our copy of a recording goes once it is sent; put back to RECEIVED, the job is not FAILED for want of it."""
+    job = jobs.register(stage.parts, request("one"))
+    restore = copy(stage)
+    jobs.prepare(stage.parts, job.job_id)
+    stage.journal.fails["end"] = [] if known == "by its receipt" else [S3_AWAY]
+    sent = deliver(stage, job)
+    restore()
+    assert sent.hosted
+    if known == "by its name":
+        names = (sent.hosted.file_name,)
+        row = ListedMessage(message_id="m-1", created_at=stage.clock.at, status="sent", file_names=names)
+        stage.linq.listed = MessageList(messages=(row,), complete=True)
+    stage.store.fails["fetch"] = [JobFailed("recording-gone", "It is not there any more.")] * 2
+    rested = until_it_rests(stage, job)
+    assert rested.state is (State.HELD if known == "to nobody" else State.SENT)
+    assert len(stage.linq.posts) == 1
+    if rested.state is State.HELD:
+        again = decisions.resolve(stage.parts, rested, resend=True)
+        assert again.state is State.RECEIVED, "its memo is made anew"
+        assert until_it_rests(stage, again).code == "recording-gone"
+
+
+def test_neither_age_nor_a_person_ends_what_was_sent(stage: Stage) -> None:
+    """A copy of last week is put back: what it takes for waiting was sent, so it is neither too old nor cancelled."""
+    first, second = (jobs.register(stage.parts, request(name)) for name in ("one", "two"))
+    restore = copy(stage)
+    stage.linq.outcomes = [ACCEPTED, replace(ACCEPTED, message_id="m-2")]
+    for job in (first, second):
+        jobs.prepare(stage.parts, job.job_id)
+        assert deliver(stage, job).state is State.SENT
+    restore()
+    stage.clock.at += stage.parts.rules.max_age_s + 1
+    with pytest.raises(NotNow) as caught:
+        decisions.cancel(stage.parts, second)
+    assert caught.value.code == "too-late"
+    rested = [until_it_rests(stage, job) for job in (first, second)]
+    assert [(job.state, job.message_id) for job in rested] == [(State.SENT, "m-1"), (State.SENT, "m-2")]

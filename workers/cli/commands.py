@@ -9,7 +9,8 @@ import click
 
 WHERE: Mapping[str, tuple[str, ...]] = {
     "audio": ("inspect", "convert", "host"),
-    "jobs": ("send", "backfill", "jobs", "show", "retry", "cancel", "resolve", "assign"),
+    "jobs": ("send", "backfill", "jobs", "show", "cancel", "resolve", "assign"),
+    "undo": ("failed", "retry", "pauses"),
     "processes": ("worker", "watch", "serve", "sweep"),
     "stack": ("up", "down", "status", "env", "sandbox"),
     "webhooks": ("webhooks",),

@@ -141,8 +141,24 @@ def _matching(settings: Settings) -> str:
 
     seen = open_ledger(settings).flag(MATCHING_OFF)
     if seen:
-        raise _Warning(f"Linq renames files ({seen}): sends whose answer is lost wait for a person")
+        text = "sends whose answer is lost wait for a person (`memoline pauses --lift matching` ends that)"
+        raise _Warning(f"Linq renames files ({seen}): {text}")
     return "Linq was never seen to rename a file"
+
+
+def _pauses(settings: Settings) -> str:
+    import time
+
+    from pipeline.standing import UNAUTHORIZED
+    from workers.wiring import open_ledger
+
+    found = open_ledger(settings).pauses(time.time())
+    if any(pause.why == UNAUTHORIZED for pause in found):
+        text = "Linq does not take the key, so nothing is sent: set LINQ_API_V3_API_KEY and start the workers anew."
+        raise Misuse(UNAUTHORIZED, text, setting="LINQ_API_V3_API_KEY")
+    if found:
+        raise _Warning(f"{len(found)} wait, among them {found[0].scope} ({found[0].why}): `memoline pauses` lists them")
+    return "nobody has to wait"
 
 
 def _containment(_: Settings) -> str:
@@ -166,5 +182,6 @@ CHECKS: dict[str, Callable[[Settings], str]] = {
     "linq": _linq,
     "webhooks": _webhooks,
     "matching": _matching,
+    "pauses": _pauses,
     "containment": _containment,
 }

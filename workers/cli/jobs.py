@@ -1,4 +1,4 @@
-"""send, backfill, jobs, show, retry, cancel, resolve, assign: jobs, as a person handles them."""
+"""send, backfill, jobs, show, cancel, resolve, assign: jobs, as a person handles them."""
 
 from __future__ import annotations
 
@@ -30,6 +30,9 @@ _COLUMNS = ("job_id", "state", "chat_id", "source", "code", "url")
 )
 @options.overflow
 @options.not_before
+@click.option(
+    "--hold", "hold_s", type=click.FloatRange(min=0), default=0, metavar="S", help="Wait so long; until then cancel it."
+)
 @options.json_lines
 def send(
     file: str,
@@ -39,6 +42,7 @@ def send(
     timeout_s: float,
     overflow: str | None,
     not_before: str | None,
+    hold_s: float,
     as_json: bool,
 ) -> int:
     """Send a recording, a file or s3://bucket/key, to a chat as a voice memo. Returns once the job is registered: it
@@ -50,17 +54,20 @@ def send(
     from workers.cli.waiting import ended, need_running, wait_for
     from workers.doors import Wish, check_chat_id, check_key, check_overflow, open_desk, parse_not_before, submit
     from workers.hints import open_hints
+    from workers.views import iso
 
     out, settings = Output(as_json=as_json), load_settings()
     wish = Wish(
         chat_id=check_chat_id(chat),
         key=check_key(key),
         overflow=check_overflow(overflow),
-        not_before=parse_not_before(not_before),
+        not_before=max(parse_not_before(not_before), time.time() + hold_s if hold_s else 0.0),
     )
-    desk = open_desk(settings, _by())
+    desk = open_desk(settings, by())
     job = submit(desk, file, wish)
     open_hints(settings.broker_url).wake(job)
+    if job.not_before > time.time():
+        out.say(f"It is not sent before {iso(job.not_before)}; until then: memoline cancel {job.job_id}")
     if not wait:
         if settings.broker_url is None:
             out.say(f"No stack runs in {settings.home}: the job waits there until `memoline up` starts one.")
@@ -85,7 +92,7 @@ def backfill(source: str, chat: str | None, dry_run: bool, wait: bool, as_json: 
     """
     from workers.cli.backfilling import run
 
-    return run(source, chat, dry_run=dry_run, wait=wait, as_json=as_json, by=_by())
+    return run(source, chat, dry_run=dry_run, wait=wait, as_json=as_json, by=by())
 
 
 @click.command()
@@ -141,21 +148,11 @@ def show(job_id: str, as_json: bool) -> int:
 @click.command()
 @options.job_id
 @options.json_lines
-def retry(job_id: str, as_json: bool) -> int:
-    """Try a REJECTED job, or a FAILED one that Linq never took, from the beginning."""
-    from pipeline import decisions
-
-    return _decide(job_id, as_json, decisions.retry)
-
-
-@click.command()
-@options.job_id
-@options.json_lines
 def cancel(job_id: str, as_json: bool) -> int:
     """End a job that was not sent yet, or say truthfully that it is too late."""
     from pipeline import decisions
 
-    return _decide(job_id, as_json, decisions.cancel)
+    return decide(job_id, as_json, decisions.cancel)
 
 
 @click.command()
@@ -168,7 +165,7 @@ def assign(job_id: str, chat: str, as_json: bool) -> int:
     from workers.doors import check_chat_id
 
     chat_id = check_chat_id(chat)
-    return _decide(job_id, as_json, lambda parts, job: decisions.assign(parts, job, chat_id))
+    return decide(job_id, as_json, lambda parts, job: decisions.assign(parts, job, chat_id))
 
 
 @click.command()
@@ -187,14 +184,15 @@ def resolve(job_id: str, sent: str | None, resend: bool, give_up: bool, why: str
 
     if (sent is not None) + resend + give_up != 1:
         raise Misuse("usage", "Say exactly one of --sent MESSAGE_ID, --resend and --give-up.")
-    return _decide(
+    return decide(
         job_id,
         as_json,
         lambda parts, job: decisions.resolve(parts, job, sent=sent, resend=resend, give_up=give_up, why=why),
     )
 
 
-def _decide(job_id: str, as_json: bool, decision: Callable[[Parts, Job], Job]) -> int:
+def decide(job_id: str, as_json: bool, decision: Callable[[Parts, Job], Job]) -> int:
+    """Do what a person decided about one job, and print it as it is then."""
     from pipeline.settings import load_settings
     from workers.hints import open_hints
     from workers.views import job_json
@@ -202,7 +200,7 @@ def _decide(job_id: str, as_json: bool, decision: Callable[[Parts, Job], Job]) -
 
     settings = load_settings()
     ledger = open_ledger(settings)
-    parts = connect(settings, _by())
+    parts = connect(settings, by())
     job = decision(parts, ledger.get(ledger.resolve_id(job_id)))
     open_hints(settings.broker_url).wake(job)
     Output(as_json=as_json).row(job_json(job), f"{job.job_id} {job.state}")
@@ -227,7 +225,8 @@ def _brief(job: Job) -> dict[str, object]:
     }
 
 
-def _by() -> str:
+def by() -> str:
+    """Who acts, for the history."""
     try:
         return f"cli:{getpass.getuser()}"
     except (OSError, KeyError):

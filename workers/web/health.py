@@ -14,8 +14,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from pipeline.errors import MemolineError
+from pipeline.model import Pause
 from pipeline.settings import Settings
 from pipeline.settling import MATCHING_OFF
+from pipeline.standing import EVERYBODY, UNAUTHORIZED
 from workers.web.office import Office, local_or_with_token
 
 CONNECT_S = 1.0
@@ -60,6 +62,7 @@ class LedgerCollector(Collector):
         yield GaugeMetricFamily("memoline_oldest_open_job_seconds", age, value=ledger.oldest_open_age(clock.now()))
         renamed = "1 once Linq was seen to rename files, so that lost sends cannot be looked up."
         yield GaugeMetricFamily("memoline_matching_off", renamed, value=float(ledger.flag(MATCHING_OFF) is not None))
+        yield self._paused(ledger.pauses(clock.now()))
         reports = GaugeMetricFamily("memoline_reports", "Webhook reports kept, by status.", labels=["status"])
         for status, count in ledger.report_counts().items():
             reports.add_metric([status], count)
@@ -71,6 +74,15 @@ class LedgerCollector(Collector):
         for outcome, count in self._office.webhooks.counts().items():
             webhooks.add_metric([outcome], count)
         yield webhooks
+
+    def _paused(self, pauses: Iterable[Pause]) -> Metric:
+        """How many chats and lines wait; everybody by the reason."""
+        text = "Pauses in force: chats, lines, and everybody because Linq is away or does not take the key."
+        family = GaugeMetricFamily("memoline_paused", text, labels=["scope"])
+        kinds = [UNAUTHORIZED if p.why == UNAUTHORIZED else p.scope.partition(":")[0] for p in pauses]
+        for kind in ("chat", "line", EVERYBODY, UNAUTHORIZED):
+            family.add_metric([kind], kinds.count(kind))
+        return family
 
 
 def ledger_state(office: Office) -> str:
