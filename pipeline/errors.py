@@ -121,4 +121,3 @@ class ToolFailed(JobFailed):
             argv=list(argv),
             returncode=returncode,
         )
-        self.stderr_tail = stderr_tail
