@@ -11,6 +11,7 @@
         ├── NotNow                   the job's state does not allow what was asked
         ├── Fenced                   somebody else holds the job now
         └── ToolFailed               a child program failed
+            └── ProofFailed              what it made is not what was planned
 
 A code is stable and meant for programs; a message is one sentence that says what to do; facts are what a program may
 want beside it. Exceptions of foreign libraries never pass the file that uses the library.
@@ -121,3 +122,12 @@ class ToolFailed(JobFailed):
             argv=list(argv),
             returncode=returncode,
         )
+
+
+class ProofFailed(ToolFailed):
+    """A finished file is not what was planned: it never leaves the audio room."""
+
+    def __init__(self, argv: tuple[str, ...], returncode: int, why: str) -> None:
+        super().__init__(argv, returncode, why)
+        self.code = "proof-failed"
+        self.message = f"The finished memo did not prove right: {why}"

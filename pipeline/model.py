@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -68,8 +69,9 @@ class AudioStream:
 class Probe:
     """The measured facts of a recording. container: our name (`m4a`, `mp3`, `aac`, `caf`, `wav`, `aiff`, `amr`, `ogg`,
     `webm`, `flac`, `mov`…). duration_s: what its headers or its decoding say; None where neither does.
-    moov_first: None where the container has no moov. fragmented: an MP4 in pieces. truncated: less is there than
-    the headers promise."""
+    skip_bytes: of other things in front of the container. wrong_size: its header does not tell how long the sound is.
+    moov_first: None where the container has no moov.
+    fragmented: an MP4 in pieces. truncated: it breaks off, or less is there than its headers promise."""
 
     path: Path
     size_bytes: int
@@ -84,6 +86,8 @@ class Probe:
     encrypted: bool = False
     truncated: bool = False
     fragmented: bool = False
+    skip_bytes: int = 0
+    wrong_size: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,8 +114,9 @@ class Plan:
 class Memo:
     """A file made from a recording, proven. path: where it lies now. bitrate_kbps: the average of the whole file.
     trimmed: sound at the end was left out; source_duration_s: how long the recording was; starts_at_s: where in it
-    this memo begins, as a part of several. pause_confidence_db: how far the pause that it ends in lies below its loud
-    parts (from 15 on it is one; below 5 there was none); None where it ends with the recording."""
+    this memo begins, as a part of several. truncated: the recording itself breaks off. pause_confidence_db: how far the
+    pause that it ends in lies below its loud parts (from 15 on it is one; below 5 there was none); None where it ends
+    with the recording. plan: what was done; ffmpeg: the version that did it."""
 
     action: Action
     path: Path
@@ -123,9 +128,12 @@ class Memo:
     sha256: str
     reason: str
     trimmed: bool = False
+    truncated: bool = False
     source_duration_s: float | None = None
     starts_at_s: float = 0.0
     pause_confidence_db: float | None = None
+    plan: Plan | None = None
+    ffmpeg: str | None = None
 
     @property
     def dropped_s(self) -> float:
@@ -177,7 +185,9 @@ class NewJob:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hosted:
-    """Where a memo lives. object_key: `m/<name>.<ext>`; file_name: its last part, unique to this send."""
+    """Where a memo lives, and how it was made. object_key: `m/<name>.<ext>`; file_name: its last part, unique to this
+    send. reason, plan (code, bitrate_kbps, sample_rate_hz, cutoff_hz, keep_s) and ffmpeg (its version) are None for
+    memos made before they were recorded."""
 
     object_key: str
     file_name: str
@@ -189,6 +199,10 @@ class Hosted:
     sha256: str
     action: str
     trimmed: bool = False
+    truncated: bool = False
+    reason: str | None = None
+    plan: Mapping[str, object] | None = None
+    ffmpeg: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -47,6 +47,10 @@ def job_with_history(job: Job, history: Iterable[HistoryEntry]) -> dict[str, obj
             "sha256": hosted.sha256,
             "action": hosted.action,
             "trimmed": hosted.trimmed,
+            "truncated": hosted.truncated,
+            "reason": hosted.reason,
+            "plan": hosted.plan,
+            "ffmpeg": hosted.ffmpeg,
         }
     return job_json(job) | {
         "rev": job.rev,

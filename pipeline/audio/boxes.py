@@ -11,27 +11,40 @@ from pathlib import Path
 from typing import BinaryIO
 
 MAX_MOOV_BYTES = 1 << 25
-_NESTED = frozenset({b"moov", b"trak", b"mdia", b"minf", b"stbl", b"udta", b"ilst", b"moof", b"traf", b"edts"})
-_PERSONAL = frozenset({b"uuid", b"loci", b"Xtra", b"chpl", b"keys", b"cprt", b"titl", b"auth", b"perf"})
-_LISTED = frozenset({b"covr", b"aART", b"desc", b"ldes", b"gnre", b"apID", b"cnID", b"trkn", b"rate"})
-_PADDING = frozenset({b"free", b"skip", b"wide"})
+MAX_BOXES = 200_000
+_NESTED = frozenset({b"moov", b"trak", b"mdia", b"minf", b"stbl", b"udta", b"ilst", b"moof", b"traf", b"edts", b"mvex"})
 _STRUCTURE = frozenset({b"ftyp", b"moov", b"mdat", b"moof", b"mfra", b"sidx", b"styp", b"pdin", b"pnot"})
+_KNOWN_INSIDE = _NESTED | frozenset(
+    b"mvhd iods tkhd tref elst mdhd hdlr elng smhd nmhd vmhd gmhd dinf stsd stts ctts cslg stsc stsz stz2 stco co64 "
+    b"stss sgpd sbgp sdtp saiz saio subs stps stsh padb mehd trex leva mfhd tfhd tfdt trun meta tsel "
+    b"\xa9too \xa9swr".split()
+)
+"""What players need, and names of programs. All else inside, known or not, may tell of people."""
+
+_PADDING = frozenset({b"free", b"skip", b"wide"})
 MAX_PADDING_BYTES = 1 << 22
-_TECHNICAL = frozenset({b"\xa9too", b"\xa9swr"})
+_HANDLERS = frozenset(
+    b"SoundHandler|Sound Media Handler|Apple Sound Media Handler|Core Media Audio|Core Media Data Handler|DataHandler|"
+    b"Apple Alias Data Handler|GPAC ISO Audio Handler|Mainconcept MP4 Sound Media Handler|sound handler|SoundHandle|"
+    b"Nero Audio Handler|soun|Audio|AudioHandler".split(b"|")
+)
+"""Names that programs give to the part of a player that a track is for. Others may be anything."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layout:
-    """container: `m4a`, `mp4`, `mov`, `3gp` or, in pieces, `m4a-fragmented`. personal: some may tell of people."""
+    """container: `m4a`, `mp4`, `mov`, `3gp` or, in pieces, `m4a-fragmented`. personal: some may tell of people.
+    cut_off: the last sound goes on behind the end of the file."""
 
     container: str
     moov_first: bool | None
     encrypted: bool
     personal: bool
+    cut_off: bool
 
 
 def _top(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
-    """(kind, start of the payload, its size) of each top-level box."""
+    """(kind, start of the payload, its size as the header says) of each top-level box."""
     end = file.seek(0, 2)
     at = 0
     while at + 8 <= end:
@@ -45,22 +58,25 @@ def _top(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
             size = end - at
         if size < header:
             return
-        yield kind, at + header, min(size, end - at) - header
+        yield kind, at + header, size - header
         at += size
 
 
 def _inner(data: bytes, depth: int = 0) -> Iterator[tuple[bytes, bytes]]:
-    """(kind, payload) of every box inside, outer before inner. Broken sizes end the walk of their level."""
+    """(kind, payload) of every box inside, outer before inner. Broken sizes end the walk of their level;
+    the rest then comes as a box without a name."""
     at = 0
     while at + 8 <= len(data):
         size, kind = struct.unpack_from(">I4s", data, at)
         if size < 8 or at + size > len(data):
-            return
+            break
         payload = data[at + 8 : at + size]
         yield kind, payload
         if depth < 12:
             yield from _inner(_children(kind, payload), depth + 1)
         at += size
+    if data[at:].strip(b"\0"):
+        yield b"", data[at:]
 
 
 def _children(kind: bytes, payload: bytes) -> bytes:
@@ -77,11 +93,18 @@ def read(path: Path) -> Layout:
     brand = b""
     inner: list[tuple[bytes, bytes]] = []
     foreign = False
+    sound_bytes = there_bytes = 0
     with path.open("rb") as file:
+        total = file.seek(0, 2)
         for kind, start, size in _top(file):
             kinds.append(kind)
+            if kind == b"mdat":
+                sound_bytes, there_bytes = sound_bytes + size, there_bytes + min(size, total - start)
             foreign = foreign or _is_foreign(file, kind, start, size)
-            if kind in (b"ftyp", b"moov", b"moof") and size <= MAX_MOOV_BYTES and len(inner) < 200_000:
+            if kind in (b"ftyp", b"moov", b"moof"):
+                if size > MAX_MOOV_BYTES or len(inner) > MAX_BOXES:
+                    foreign = True
+                    continue
                 file.seek(start)
                 payload = file.read(size)
                 if kind == b"ftyp":
@@ -90,11 +113,13 @@ def read(path: Path) -> Layout:
                     inner.extend(_inner(payload))
             if len(kinds) > 100_000:
                 break
+    fragmented, listed_bytes = b"moof" in kinds, _listed_bytes(inner)
     return Layout(
-        container=_container(brand, b"moof" in kinds),
+        container=_container(brand, fragmented),
         moov_first=kinds.index(b"moov") < kinds.index(b"mdat") if {b"moov", b"mdat"} <= set(kinds) else None,
         encrypted=any(_is_protected(kind, payload) for kind, payload in inner),
-        personal=foreign or _tells_of_people(inner),
+        personal=foreign or _tells_of_people(inner) or (not fragmented and sound_bytes != listed_bytes),
+        cut_off=there_bytes < (sound_bytes if fragmented else min(sound_bytes, listed_bytes)),
     )
 
 
@@ -119,13 +144,28 @@ def _is_protected(kind: bytes, payload: bytes) -> bool:
     return kind == b"stsd" and payload[12:16] in (b"enca", b"drms", b"aavd")
 
 
-def _tells_of_people(inner: list[tuple[bytes, bytes]]) -> bool:
-    in_list = False
+def _listed_bytes(inner: list[tuple[bytes, bytes]]) -> int:
+    """The bytes of all samples by their tables: what else is in the sound's boxes, nobody plays."""
+    total = 0
     for kind, payload in inner:
-        in_list = kind == b"ilst" or (in_list and kind != b"udta")
-        if kind in _PERSONAL or (kind[:1] == b"\xa9" and kind not in _TECHNICAL) or (in_list and kind in _LISTED):
-            return True
-        if kind == b"----" and b"iTunSMPB" not in payload and b"iTunNORM" not in payload:
+        if kind == b"stsz" and len(payload) >= 12:
+            each, count = struct.unpack_from(">II", payload, 4)
+            total += each * count if each else sum(_sizes(payload))
+    return total
+
+
+def _tells_of_people(inner: list[tuple[bytes, bytes]]) -> bool:
+    for kind, payload in inner:
+        if kind in _PADDING:
+            if payload.strip(b"\0"):
+                return True
+        elif kind == b"----":
+            if b"iTunSMPB" not in payload and b"iTunNORM" not in payload:
+                return True
+        elif kind == b"hdlr":
+            if not _is_usual_handler(payload):
+                return True
+        elif kind not in _KNOWN_INSIDE:
             return True
     return False
 
@@ -145,7 +185,15 @@ def _sizes(table: bytes) -> array[int]:
     constant, count = struct.unpack_from(">II", table, 4)
     if constant:
         return array("I", [constant] * count)
-    sizes = array("I", table[12 : 12 + 4 * count])
+    sizes = array("I", table[12 : 12 + 4 * min(count, (len(table) - 12) // 4)])
     if sys.byteorder == "little":
         sizes.byteswap()
     return sizes
+
+
+def _is_usual_handler(payload: bytes) -> bool:
+    """Whether a handler box carries no name, or one that programs give. QuickTime counts its length in front."""
+    name = payload[24:]
+    if name and name[0] == len(name.rstrip(b"\0")) - 1:
+        name = name[1:]
+    return not name.strip(b"\0") or name.strip(b"\0") in _HANDLERS

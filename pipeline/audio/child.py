@@ -75,9 +75,10 @@ def _shipped() -> str | None:
     return None
 
 
-def input_args(demuxer: str, path: Path) -> list[str]:
-    """Options that open a recording: one demuxer, known decoders, local files."""
+def input_args(demuxer: str, path: Path, skip_bytes: int = 0) -> list[str]:
+    """Options that open a recording: one demuxer, known decoders, local files. skip_bytes stand in front."""
     return [
+        *(["-skip_initial_bytes", str(skip_bytes)] if skip_bytes else []),
         *("-f", demuxer, "-format_whitelist", demuxer, "-codec_whitelist", DECODERS.replace(" ", ",")),
         *("-protocol_whitelist", "file,pipe", "-i", f"file:{path.absolute()}"),
     ]

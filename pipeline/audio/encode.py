@@ -160,10 +160,10 @@ class Encoder:
 
     def _proven(self, made: Made, source_s: float | None = None) -> Memo:
         proof = prove.encoded(made.path, self.ffmpeg, samples=made.samples, sample_rate_hz=made.coding.sample_rate_hz)
-        memo = self.known.memo(made.path, proof, trimmed=not made.whole and source_s is None)
         kept = replace(made.coding, keep_s=None if made.whole else made.used_s)
         told = plan.what_gives(self.known.plan.code, kept, self.known.duration_s)
-        memo = replace(memo, reason=f"{self.known.plan.why} {told}".rstrip())
+        said = replace(self.known.plan, reason=f"{self.known.plan.why} {told}".rstrip())
+        memo = replace(self.known, plan=said).memo(made.path, proof, trimmed=not made.whole and source_s is None)
         return replace(memo, source_duration_s=source_s) if source_s is not None else memo
 
     def _parts(self) -> tuple[Memo, ...]:

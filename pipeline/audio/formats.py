@@ -58,13 +58,54 @@ MAGIC: tuple[Magic, ...] = (
     _magic("ilbc", "ilbc", b"#!iLBC"),
     _magic("nist", "nistsphere", b"NIST_1A"),
     _magic("sox", "sox", b".SoX"),
+    _magic("sox", "sox", b"XoS."),
     _magic("dts", "dts", b"\x7f\xfe\x80\x01"),
+    _magic("dts", "dts", b"\xfe\x7f\x01\x80"),
+    _magic("dts", "dts", b"\x1f\xff\xe8\x00"),
+    _magic("dts", "dts", b"\xff\x1f\x00\xe8"),
+    _magic("dts", "dts", b"\x64\x58\x20\x25"),
+    _magic("dts-hd", "dtshd", b"DTSHDHDR"),
+    _magic("truehd", "truehd", b"\xf8\x72\x6f\xba", at=4),
+    _magic("mlp", "mlp", b"\xf8\x72\x6f\xbb", at=4),
+    _magic("spdif", "spdif", b"\x72\xf8\x1f\x4e"),
+    _magic("ircam", "ircam", b"\x64\xa3", b"\x00", 3),
+    _magic("ircam", "ircam", b"\x00", b"\xa3\x64", 2),
+    _magic("paf", "epaf", b" paf\x00\x00\x00\x00"),
+    _magic("paf", "epaf", b"fap \x00\x00\x00\x00"),
+    _magic("avr", "avr", b"2BIT"),
+    _magic("pvf", "pvf", b"PVF1\n"),
+    _magic("hcom", "hcom", b"FSSD", b"HCOM", 128, at=65),
+    _magic("sds", "sds", b"\xf0\x7e", b"\x01", 3),
+    _magic("dss", "dss", b"\x02dss"),
+    _magic("dss", "dss", b"\x03dss"),
+    _magic("iff", "iff", b"FORM", b"16SV"),
+    _magic("iff", "iff", b"FORM", b"MAUD"),
+    _magic("wsd", "wsd", b"1bit\x00\x00\x00\x00"),
+    _magic("oma", "oma", b"EA3", b"\x00", 4),
+    _magic("smaf", "mmf", b"MMMD", b"CNTI"),
+    _magic("bonk", "bonk", b"\x00BONK"),
+    _magic("osq", "osq", b"OSQ "),
+    _magic("rka", "rka", b"RKA"),
+    _magic("qoa", "qoa", b"qoaf"),
+    _magic("wavarc", "wavarc", b"RIFF", b"WAVE", 24, at=16),
+    _magic("iamf", "iamf", b"iamf", at=2),
+    _magic("nut", "nut", b"nut/multimedia container\x00"),
+    _magic("mxf", "mxf", b"\x06\x0e\x2b\x34\x02\x05\x01\x01\x0d\x01\x02\x01\x01\x02"),
+    _magic("gxf", "gxf", b"\x00\x00\x00\x00\x01\xbc"),
+    _magic("wtv", "wtv", b"\xb7\xd8\x00\x20\x37\x49\xda\x11\xa6\x4e\x00\x07\xe9\x5e\xad\x8d"),
+    _magic("dv", "dv", b"\x1f\x07\x00"),
+    _magic("swf", "swf", b"FWS"),
+    _magic("swf", "swf", b"CWS"),
+    _magic("smjpeg", "smjpeg", b"\x00\nSMJPEG"),
+    _magic("film", "film_cpk", b"FILM", b"FDSC", 16),
+    _magic("roq", "roq", b"\x84\x10\xff\xff\xff\xff"),
     *(
         _magic("mov", "mov", box, at=4)
         for box in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp", b"moof", b"uuid")
     ),
 )
-"""Looked through in order. MPEG audio, ADTS, AC-3 and transport streams have no magic and are told by their frames."""
+"""Looked through in order. MPEG audio, ADTS, LATM, AC-3, GSM, SBC and transport streams have no magic and are told by
+their frames. Formats of games are left out: few of them tell where they end."""
 
 NOT_AUDIO: tuple[tuple[bytes, int, str, str], ...] = (
     (b"MThd", 0, "midi", "MIDI notes"),
@@ -98,9 +139,10 @@ NOT_AUDIO: tuple[tuple[bytes, int, str, str], ...] = (
     (b"%PDF", 0, "not-media", "a document"),
     (b"PK\x03\x04", 0, "not-media", "an archive or a document"),
     (b"\x1f\x8b", 0, "not-media", "a compressed file"),
-    (b"FWS", 0, "not-media", "a Flash animation"),
-    (b"CWS", 0, "not-media", "a Flash animation"),
+    (b"\xc0\xde\xc2", 0, "unsupported", "Codec 2 speech"),
     (b"\x00\x00\x01\xb3", 0, "no-audio-stream", "video without a container"),
+    (b"ICY 200", 0, "not-media", "the answer of a server with its head"),
+    (b"HTTP/1.", 0, "not-media", "the answer of a server with its head"),
     (b"MZ", 0, "not-media", "a program"),
     (b"\x7fELF", 0, "not-media", "a program"),
 )
@@ -138,23 +180,35 @@ ACCEPTED: Mapping[str, Accepted] = {
 M4A = ACCEPTED["m4a"]
 
 DECODERS = (
-    "8svx_exp 8svx_fib aac ac3 eac3 adpcm_ima_qt adpcm_ima_wav adpcm_ms adpcm_yamaha adpcm_swf adpcm_ct "
-    "adpcm_sbpro_2 adpcm_sbpro_3 adpcm_sbpro_4 g722 g726 g726le g723_1 g729 alac als amrnb amrwb "
-    "libopencore_amrnb libopencore_amrwb ape atrac3 atrac3plus cook dca dsd_lsbf dsd_lsbf_planar dsd_msbf "
-    "dsd_msbf_planar dst flac gsm gsm_ms iac ilbc mace3 mace6 metasound mp1 mp1float mp2 mp2float mp3 mp3float "
-    "mlp mpc7 mpc8 nellymoser opus libopus pcm_vidc pcm_alaw pcm_dvd pcm_f16le pcm_f24le pcm_f32be pcm_f32le "
-    "pcm_f64be pcm_f64le pcm_mulaw pcm_s16be pcm_s16be_planar pcm_s16le pcm_s16le_planar pcm_s24be pcm_s24le "
+    "8svx_exp 8svx_fib aac aac_latm ac3 adpcm_adx adpcm_argo adpcm_ct adpcm_ima_acorn adpcm_ima_alp "
+    "adpcm_ima_amv adpcm_ima_apm adpcm_ima_dat4 adpcm_ima_magix adpcm_ima_oki adpcm_ima_qt adpcm_ima_smjpeg "
+    "adpcm_ima_ssi adpcm_ima_wav adpcm_ima_ws adpcm_ima_xbox adpcm_ms adpcm_sanyo adpcm_sbpro_2 adpcm_sbpro_3 "
+    "adpcm_sbpro_4 adpcm_swf adpcm_yamaha alac als amrnb amrwb apac ape aptx aptx_hd atrac1 atrac3 atrac3al "
+    "atrac3plus atrac3plusal bonk cook dca dfpwm dolby_e dsd_lsbf dsd_lsbf_planar dsd_msbf dsd_msbf_planar "
+    "dss_sp dst dvaudio eac3 evrc flac ftr g722 g723_1 g726 g726le g729 gsm gsm_ms hcom iac ilbc imc "
+    "libopencore_amrnb libopencore_amrwb libopus libvorbis mace3 mace6 metasound mlp mp1 mp1float mp2 "
+    "mp2float mp3 mp3adu mp3adufloat mp3float mp3on4 mp3on4float mpc7 mpc8 msnsiren nellymoser on2avc opus "
+    "osq pcm_alaw pcm_bluray pcm_dvd pcm_f16le pcm_f24le pcm_f32be pcm_f32le pcm_f64be pcm_f64le pcm_lxf "
+    "pcm_mulaw pcm_s16be pcm_s16be_planar pcm_s16le pcm_s16le_planar pcm_s24be pcm_s24daud pcm_s24le "
     "pcm_s24le_planar pcm_s32be pcm_s32le pcm_s32le_planar pcm_s64be pcm_s64le pcm_s8 pcm_s8_planar pcm_u16be "
-    "pcm_u16le pcm_u24be pcm_u24le pcm_u32be pcm_u32le pcm_u8 pcm_bluray qcelp qdm2 qdmc ra_144 real_144 real_288 "
-    "ralf shorten sipr speex tak truehd truespeech tta twinvq vorbis libvorbis wavpack wmalossless wmapro wmav1 "
-    "wmav2 wmavoice xma1 xma2 adpcm_ima_ws"
+    "pcm_u16le pcm_u24be pcm_u24le pcm_u32be pcm_u32le pcm_u8 pcm_vidc qcelp qdm2 qdmc qoa ra_144 ralf "
+    "real_144 real_288 rka roq_dpcm s302m sbc sdx2_dpcm shorten sipr siren speex tak truehd truespeech tta "
+    "twinvq vorbis wavarc wavpack wmalossless wmapro wmav1 wmav2 wmavoice xma1 xma2"
 )
 """The decoders ffmpeg may use, for `-codec_whitelist`. None of them reads another file or loops by itself."""
 
-COPIED_FROM = frozenset({"mov", "mp4", "3gp", "webm", "flv", "mpeg-ts", "m4a", "aac", "caf"})
+READS_ID3 = frozenset({"mp3", "aac", "flac", "tta", "ac3", "eac3", "ape", "mpc"})
+"""Demuxers that step over an ID3v2 tag in front by themselves; for others the bytes are skipped."""
+
+COPIED_FROM = frozenset({"mov", "mp4", "3gp", "webm", "matroska", "flv", "mpeg-ts", "m4a", "aac", "caf"})
 """Containers whose AAC-LC frames are copied into an M4A."""
 
-SEEKABLE = frozenset({"wav", "rf64", "w64", "aiff", "caf", "m4a", "mov", "mp4", "3gp", "webm", "flac", "ogg", "au"})
+TELLS_LENGTH = frozenset({"m4a", "mp4", "mov", "3gp", "flac", "tta", "wavpack", "ape", "musepack", "tak", "caf"})
+"""Containers whose header tells the exact length, whether or not all of it is there."""
+
+SEEKABLE = frozenset(
+    {"wav", "rf64", "w64", "aiff", "caf", "m4a", "mov", "mp4", "3gp", "webm", "matroska", "flac", "ogg", "au"}
+)
 """Containers in which a jump lands on the right sample; in others the way there is decoded."""
 
 RICH_CODECS: Mapping[str, float] = {"opus": 2.0, "amr_nb": 2.0, "amr_wb": 2.0, "speex": 2.0, "ilbc": 2.0, "gsm": 2.0}

@@ -1,12 +1,15 @@
 """Formats without a magic number, told by frames that follow each other. Pure functions on bytes.
 
-Sources: ISO/IEC 11172-3 and 13818-3 (MPEG audio), 13818-7 (ADTS), 13818-1 (transport streams).
+Sources: ISO/IEC 11172-3 and 13818-3 (MPEG audio), 13818-7 (ADTS), 14496-3 (LATM in LOAS), 13818-1 (transport streams),
+ETSI EN 300 961 (GSM), the Bluetooth A2DP specification (SBC).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+_FOREIGN_BYTES = 1 << 16
+_XING = (b"Xing", b"Info")
 _RATES = ((11025, 12000, 8000), (0, 0, 0), (22050, 24000, 16000), (44100, 48000, 32000))
 _V1 = {
     3: (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
@@ -49,7 +52,20 @@ def mpeg_run(data: bytes, at: int, wanted: int = 3) -> bool:
 
 def find_mpeg(data: bytes) -> int | None:
     """Where four MPEG frames of one kind in a row begin, behind anything."""
-    return _first(data, _four_alike)
+    return _first(data, lambda here, at: _four_alike(mpeg_frame_bytes, MPEG_MASK, here, at))
+
+
+def index_at(data: bytes, at: int) -> bool:
+    """Whether the MPEG frame at `at` is an index (Xing, Info or VBRI), which tells an MP3 by itself."""
+    length = mpeg_frame_bytes(data, at)
+    return bool(length) and any(
+        data.startswith(names, at + place) for place, names in ((36, (*_XING, b"VBRI")), (21, _XING), (13, _XING))
+    )
+
+
+def find_index(data: bytes) -> int | None:
+    """Where the first such frame begins."""
+    return _first(data, index_at)
 
 
 def _first(data: bytes, is_run: Callable[[bytes, int], bool]) -> int | None:
@@ -62,22 +78,25 @@ def _first(data: bytes, is_run: Callable[[bytes, int], bool]) -> int | None:
     return None
 
 
-def _four_alike(data: bytes, at: int) -> bool:
-    """Four frames of one kind, or two and more that reach the end of a short file."""
-    kind = _kind(data, at)
+def _four_alike(frame_bytes: Callable[[bytes, int], int], mask: int, data: bytes, at: int) -> bool:
+    """Four frames of one kind, or two and more that reach the end of a short file. mask: the header's bits that all
+    frames of a recording share."""
+    kind = int.from_bytes(data[at : at + 4], "big") & mask
     for seen in range(4):
         if seen >= 2 and at + 4 > len(data):
             return True
-        length = mpeg_frame_bytes(data, at)
-        if not length or _kind(data, at) != kind:
+        length = frame_bytes(data, at)
+        if not length or int.from_bytes(data[at : at + 4], "big") & mask != kind:
             return False
         at += length
     return True
 
 
-def _kind(data: bytes, at: int) -> tuple[int, int] | None:
-    """Version, layer and sample rate; whether a checksum follows may differ, as in a first frame that is an index."""
-    return (data[at + 1] & 0xFE, data[at + 2] & 0x0C) if at + 2 < len(data) else None
+MPEG_MASK = 0xFFFE0C00
+"""Sync word, version, layer and sample rate; whether a checksum follows may differ, as in a first frame that is an
+index."""
+ADTS_MASK = 0xFFF6FCC0
+"""Sync word, profile, sample rate and channels."""
 
 
 def ac3_kind(data: bytes) -> str | None:
@@ -125,15 +144,72 @@ def adts_run(data: bytes, at: int, wanted: int = 3) -> bool:
     return True
 
 
+_AMR_NB = (13, 14, 16, 18, 20, 21, 27, 32, 6, 0, 0, 0, 0, 0, 0, 1)
+_AMR_WB = (18, 24, 33, 37, 41, 47, 51, 59, 61, 6, 0, 0, 0, 0, 1, 1)
+"""Bytes of a frame, header included, by its type (RFC 4867, section 5.3)."""
+
+
+def amr_nb_frame_bytes(data: bytes, at: int) -> int:
+    """Length of the AMR narrow-band frame at `at`; 0 where its header has bits or a type that no frame has."""
+    return _AMR_NB[data[at] >> 3 & 15] if at < len(data) and not data[at] & 0x83 else 0
+
+
+def amr_wb_frame_bytes(data: bytes, at: int) -> int:
+    """As `amr_nb_frame_bytes`, for wide band."""
+    return _AMR_WB[data[at] >> 3 & 15] if at < len(data) and not data[at] & 0x83 else 0
+
+
+def loas_frame_bytes(data: bytes, at: int) -> int:
+    """Length of the LATM frame behind a LOAS sync word (11 bits, 0x2B7) at `at`; 0 where none stands."""
+    if len(data) < at + 3 or data[at] != 0x56 or data[at + 1] & 0xE0 != 0xE0:
+        return 0
+    return ((data[at + 1] & 0x1F) << 8 | data[at + 2]) + 3
+
+
+def sbc_frame_bytes(data: bytes, at: int) -> int:
+    """Length of the SBC frame at `at`; 0 where none stands."""
+    if len(data) < at + 4 or data[at] != 0x9C:
+        return 0
+    blocks, mode, bands = (data[at + 1] >> 4 & 3) * 4 + 4, data[at + 1] >> 2 & 3, 8 if data[at + 1] & 1 else 4
+    channels, pool = 1 if mode == 0 else 2, data[at + 2]
+    bits = blocks * channels * pool if mode < 2 else (bands if mode == 3 else 0) + blocks * pool
+    return 4 + bands * channels // 2 + (bits + 7) // 8
+
+
+def is_run(frame_bytes: Callable[[bytes, int], int], data: bytes, wanted: int) -> bool:
+    """Whether the data begins with `wanted` frames, or with two and more that end where it ends."""
+    at = seen = 0
+    while seen < wanted:
+        length = frame_bytes(data, at)
+        if not length:
+            return seen >= 2 and at >= len(data)
+        at, seen = at + length, seen + 1
+    return True
+
+
+def is_gsm(data: bytes) -> bool:
+    """Whether each 33 bytes begin with the four bits that files of GSM 06.10 frames have (libgsm: 0xD)."""
+    return len(data) >= 8 * 33 and all(data[at] >> 4 == 0xD for at in range(0, len(data) - 32, 33))
+
+
 def find_adts(data: bytes) -> int | None:
-    """Where the first run of ADTS frames begins, behind anything."""
-    return _first(data, adts_run)
+    """Where four ADTS frames of one kind in a row begin, behind anything."""
+    return _first(data, lambda here, at: _four_alike(adts_frame_bytes, ADTS_MASK, here, at))
 
 
-def is_transport_stream(data: bytes) -> bool:
-    """Whether the sync byte returns every 188 (or, with a time stamp in front, 192) bytes."""
-    return any(
-        len(data) > first + 2 * step
-        and all(data[at] == 0x47 for at in range(first, min(len(data), first + 8 * step), step))
-        for first, step in ((0, 188), (4, 192))
-    )
+def transport_start(data: bytes) -> int | None:
+    """Where a transport stream begins: the sync byte returns every 188 (or, with a time stamp in front, 192) bytes. At
+    the very start a short file may have three packets, behind foreign bytes there must be eight."""
+    for step, first in ((188, 0), (192, 4)):
+        if len(data) > first + 2 * step and _returns(data, first, step, 8):
+            return 0
+    at = data.find(b"\x47", 0, _FOREIGN_BYTES)
+    while at != -1:
+        if len(data) > at + 8 * 188 and _returns(data, at, 188, 8):
+            return at
+        at = data.find(b"\x47", at + 1, _FOREIGN_BYTES)
+    return None
+
+
+def _returns(data: bytes, first: int, step: int, times: int) -> bool:
+    return all(data[at] == 0x47 for at in range(first, min(len(data), first + times * step), step))

@@ -13,6 +13,8 @@ _SURELY = 1.1
 SHORTEST_PAIR_S = 0.5
 """Below this, two channels that seem to cancel each other may do so by chance."""
 
+TRUNCATION_NOTE = " It breaks off before its end: what is there is used."
+
 
 def accepted_type(facts: Probe) -> Accepted | None:
     """The accepted type that a recording is, whatever its size; None where it is none."""
@@ -50,7 +52,8 @@ def decide(facts: Probe, heard: Heard | None, settings: AudioSettings) -> Plan:
         return _pass_through(facts, heard, accepted)
     if not why_not and copyable(facts) and heard.whole and _copy_bytes(heard) < settings.max_bytes:
         return Plan(
-            action=Action.REMUX, code="rewrapped", reason=f"AAC-LC sound is taken as it is out of {facts.container}.",
+            action=Action.REMUX, code="rewrapped",
+            reason=f"AAC-LC sound is taken as it is out of {facts.container}." + truncation_note(facts),
             accepted_as=accepted.name if accepted else None, extension=M4A.extension, mime_type=M4A.mime_type,
         )  # fmt: skip
     reason = why_not or _why_transcode(facts, accepted, fits)
@@ -96,11 +99,13 @@ def _reject(code: str, sentence: str) -> Plan:
 
 def _damage(facts: Probe, heard: Heard) -> str | None:
     """Why sound cannot be used as it is although its type is right."""
-    if heard.decode_errors and heard.decode_errors * 50 > heard.packets:
+    # Where a recording breaks off, its last packet is not whole.
+    errors = heard.decode_errors - (1 if facts.truncated else 0)
+    if errors * 50 > heard.packets:
         return f"{heard.decode_errors} of {heard.packets} packets are damaged, so the sound is encoded anew."
     if heard.duration_s >= SHORTEST_PAIR_S and downmix.cancels(heard.levels):
         return "Its two channels cancel each other on one speaker, so one channel is made of them."
-    if facts.truncated:
+    if facts.truncated and facts.demuxer == "mov":
         return "Less is there than its headers promise, so the sound is encoded anew."
     return None
 
@@ -109,6 +114,8 @@ def _pass_through(facts: Probe, heard: Heard, accepted: Accepted) -> Plan:
     notes = [f"It is {accepted.name.upper()} and under the limit"]
     stripped = facts.has_tags or (accepted is M4A and facts.has_other_streams)
     late_index = accepted is M4A and facts.moov_first is False
+    if facts.wrong_size:
+        notes.append("its header gets the size of its sound")
     if stripped:
         notes.append("its tags are taken out, its frames stay as they are")
     if late_index:
@@ -116,13 +123,18 @@ def _pass_through(facts: Probe, heard: Heard, accepted: Accepted) -> Plan:
     if heard.silent:
         notes.append("it is all digital silence")
     return Plan(
-        action=Action.REMUX if stripped or late_index else Action.PASS_THROUGH,
-        code="stripped" if stripped else "index-first" if late_index else "accepted",
-        reason="; ".join(notes) + ".",
+        action=Action.REMUX if stripped or late_index or facts.wrong_size else Action.PASS_THROUGH,
+        code="stripped" if stripped else "index-first" if late_index else "sized" if facts.wrong_size else "accepted",
+        reason="; ".join(notes) + "." + truncation_note(facts),
         accepted_as=accepted.name,
         extension=accepted.extension,
         mime_type=accepted.mime_type,
     )
+
+
+def truncation_note(facts: Probe) -> str:
+    """What is said about a recording that breaks off; nothing about a whole one."""
+    return TRUNCATION_NOTE if facts.truncated else ""
 
 
 def copyable(facts: Probe) -> bool:
@@ -190,7 +202,7 @@ def transcode(
     quiet = (
         [f"It is quiet ({heard.loudness_lufs:.0f} LUFS) and raised by {gain_db:.0f} dB."] if heard and gain_db else []
     )
-    why = " ".join([reason, *silent, *quiet])
+    why = " ".join([reason + truncation_note(facts), *silent, *quiet])
     return Plan(
         action=Action.TRANSCODE, code=code, why=why, reason=f"{why} {what_gives(code, coding, length_s)}".rstrip(),
         gain_db=gain_db, accepted_as=accepted.name if accepted else None,

@@ -6,7 +6,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.audio import child, plan, prove, shorten, sniff, tags, transcode
+from pipeline.audio import child, plan, prove, shorten, sniff, sound, tags, transcode
 from pipeline.audio.encode import Encoder, LongerThanSaid
 from pipeline.audio.study import Study, study
 from pipeline.audio.transcode import Progress
@@ -74,16 +74,16 @@ def _pass(known: Study, place: Path, ffmpeg: str) -> Memo | None:
     if known.plan.action is Action.PASS_THROUGH:
         shutil.copyfile(facts.path, to)
         return known.memo(to, prove.as_is(to, known.duration_s))
-    if not tags.strip(facts.path, facts.container or "", to):
+    container = facts.container or ""
+    if not tags.strip(facts.path, container, facts.skip_bytes, to):
         return _rewrap(known, place, ffmpeg)
-    if tags.has_personal(to, facts.container or "", None):
+    if tags.examine(to, container).personal:
         return None
-    if facts.container in ("mp3", "aac"):
-        if not _is_still(facts.container, to):
-            return None
-        return known.memo(
-            to, prove.sliced(to, ffmpeg, facts, known.heard.samples if known.heard else 0, known.duration_s)
-        )
+    if container in sound.FRAMED and not _is_still(container, to):
+        return None
+    if container in sound.FRAMED or facts.truncated:
+        samples = known.heard.samples if known.heard else 0
+        return known.memo(to, prove.sliced(to, ffmpeg, facts, samples, known.duration_s))
     return known.memo(to, prove.copied(to, ffmpeg, facts, known.duration_s))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from pipeline.audio import boxes, child, downmix, report, sniff, tags
@@ -60,7 +61,9 @@ def probe(path: Path, ffmpeg: str) -> Probe:
     """The facts in the headers of a readable file. Raises RecordingRejected where there is nothing to be had."""
     sniffed = sniff.look(path)
     done = child.run(
-        ffmpeg, [*_header_args(sniffed.demuxer, path)], child.Limits(wall_s=HEADER_WALL_S, file_bytes=1 << 24)
+        ffmpeg,
+        ["-loglevel", "info", *child.input_args(sniffed.demuxer, path, sniffed.skip_bytes)],
+        child.Limits(wall_s=HEADER_WALL_S, file_bytes=1 << 24),
     )
     header = report.header(done.report)
     if not header.opened:
@@ -69,23 +72,23 @@ def probe(path: Path, ffmpeg: str) -> Probe:
         raise RecordingRejected("no-audio-stream", "The file has no audio stream: send one with sound in it.")
     layout = boxes.read(path) if sniffed.demuxer == "mov" else None
     container = "mp4" if sniffed.container.startswith("m4a") and header.has_video else sniffed.container
+    found = tags.examine(path, container, sniffed.skip_bytes, layout)
     return Probe(
         path=path,
         size_bytes=path.stat().st_size,
         container=container.removesuffix("-fragmented"),
         demuxer=sniffed.demuxer,
+        skip_bytes=sniffed.skip_bytes,
         duration_s=header.duration_s,
         audio=header.audio,
         has_video=header.has_video,
         has_other_streams=header.has_other_streams,
-        has_tags=bool(header.tags) or header.has_chapters or tags.has_personal(path, container, layout),
+        has_tags=bool(header.tags) or header.has_chapters or found.personal,
+        truncated=found.cut_off,
+        wrong_size=found.wrong_size,
         moov_first=layout.moov_first if layout else None,
         fragmented=sniffed.container.endswith("-fragmented"),
     )
-
-
-def _header_args(demuxer: str, path: Path) -> list[str]:
-    return ["-loglevel", "info", *child.input_args(demuxer, path)]
 
 
 def _refused(done: child.Finished) -> RecordingRejected:
@@ -100,7 +103,7 @@ def hear(facts: Probe, ffmpeg: str, limit_s: float | None) -> Heard:
     # Seconds of sound, not of time stamps: with `-t` a recording that paused would seem to end at its gap.
     keep = [EVEN, f"atrim=end={limit_s:.3f}"] if limit_s else []
     args = [
-        *("-loglevel", "verbose", *child.input_args(facts.demuxer or "", facts.path)),
+        *("-loglevel", "verbose", *child.input_args(facts.demuxer or "", facts.path, facts.skip_bytes)),
         *("-map", "0:a:0", "-vn", "-sn", "-dn"),
         *("-af", ",".join([*keep, downmix.measuring_filter(stream.channels)]), "-f", "null", "-"),
     ]
@@ -112,8 +115,14 @@ def hear(facts: Probe, ffmpeg: str, limit_s: float | None) -> Heard:
 
 
 def heard_in(text: str, facts: Probe, *, whole: bool) -> Heard:
-    """What the report of a run says of the sound that it decoded."""
+    """What the report of a run says of the sound that it decoded. Raises RecordingRejected where no sound came out and
+    the report says why: `encrypted`, `unsupported`."""
     stream, found = facts.audio[0], report.counts(text)
+    if not found.samples and report.is_protected(text):
+        raise sniff.protected()
+    if not found.samples and report.lacks_decoder(text, stream.codec):
+        why = f"The sound is {stream.codec}, which cannot be decoded here: export it as WAV or M4A."
+        raise RecordingRejected("unsupported", why)
     return Heard(
         whole=whole, samples=found.samples, duration_s=found.samples / (stream.sample_rate_hz or 1),
         decode_errors=found.decode_errors, packets=found.packets, packet_bytes=found.packet_bytes,
@@ -125,7 +134,7 @@ def loudness_lufs(facts: Probe, ffmpeg: str, mix: downmix.Downmix, limit_s: floa
     """The integrated loudness (EBU R 128) of a downmix, of at most limit_s seconds; None where nothing is measured."""
     keep = [EVEN, f"atrim=end={limit_s:.3f}"] if limit_s else []
     args = [
-        *("-loglevel", "info", *child.input_args(facts.demuxer or "", facts.path)),
+        *("-loglevel", "info", *child.input_args(facts.demuxer or "", facts.path, facts.skip_bytes)),
         *("-map", "0:a:0", "-vn", "-sn", "-dn"),
         *("-af", ",".join([*keep, mix.filters, "ebur128=framelog=quiet"]), "-f", "null", "-"),
     ]
@@ -136,7 +145,7 @@ def loudness_lufs(facts: Probe, ffmpeg: str, mix: downmix.Downmix, limit_s: floa
 def run_length_s(facts: Probe, ffmpeg: str) -> float | None:
     """Seconds of the first audio stream by its time stamps: a demux, 1 to 2 % of what an encode costs."""
     args = [
-        *("-loglevel", "verbose", *child.input_args(facts.demuxer or "", facts.path)),
+        *("-loglevel", "verbose", *child.input_args(facts.demuxer or "", facts.path, facts.skip_bytes)),
         *("-map", "0:a:0", "-c", "copy", "-f", "null", "-"),
     ]
     done = child.run(ffmpeg, args, child.Limits(wall_s=120))
@@ -151,6 +160,11 @@ def wall_s(facts: Probe, limit_s: float | None) -> float:
 
 def version(ffmpeg: str) -> str:
     """The version that an ffmpeg calls itself, e.g. `n9.0.2-17`. Raises Misuse `no-ffmpeg` where it has none."""
+    return _version(ffmpeg, Path(ffmpeg).stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _version(ffmpeg: str, _changed_at: int) -> str:
     done = child.run(ffmpeg, ["-version"], child.Limits(wall_s=10))
     found = re.search(r"^ffmpeg version (\S+)", done.report, re.MULTILINE)
     if not found:

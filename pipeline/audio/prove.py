@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.audio import child, report, sniff, transcode
-from pipeline.errors import ToolFailed
+from pipeline.errors import ProofFailed
 from pipeline.model import Probe
 
 FRAME_SAMPLES = 1024
@@ -24,12 +24,12 @@ class Proof:
 
 
 def encoded(path: Path, ffmpeg: str, *, samples: int, sample_rate_hz: int) -> Proof:
-    """Decode a memo wholly. Raises ToolFailed where a sample is missing or an error shows: ffmpeg is to blame."""
+    """Decode a memo wholly. Raises ProofFailed where a sample is missing or an error shows: ffmpeg is to blame."""
     args = ["-loglevel", "verbose", *child.input_args("mov", path), "-map", "0:a:0", "-f", "null", "-"]
     done = child.run(ffmpeg, args, child.Limits(wall_s=60 + samples / sample_rate_hz / 10))
     found = report.counts(done.report)
     if done.returncode or found.decode_errors or not samples <= found.samples < samples + FRAME_SAMPLES:
-        raise ToolFailed(
+        raise ProofFailed(
             done.argv, done.returncode, f"{found.samples} of {samples} samples decode. {done.report[-200:]}"
         )
     return _proof(path, found.samples / sample_rate_hz)
@@ -37,31 +37,33 @@ def encoded(path: Path, ffmpeg: str, *, samples: int, sample_rate_hz: int) -> Pr
 
 def copied(path: Path, ffmpeg: str, facts: Probe, duration_s: float, *, packets: int | None = None) -> Proof:
     """Demux a copy and compare its frames' hash with the recording's, or with that of its first packets. Raises
-    ToolFailed where they differ."""
-    before = _frames(facts.demuxer or "", facts.path, ffmpeg, packets)
+    ProofFailed where they differ."""
+    before = _frames(facts.demuxer or "", facts.path, ffmpeg, packets, facts.skip_bytes)
     sniffed = sniff.look(path)
     after = _frames(sniffed.demuxer, path, ffmpeg)
     if before.hash is None or before.hash != after.hash:
-        raise ToolFailed(after.argv, 0, "The copied frames are not the recording's.")
+        raise ProofFailed(after.argv, 0, "The copied frames are not the recording's.")
     return _proof(path, duration_s)
 
 
 def begins_alike(path: Path, ffmpeg: str, facts: Probe) -> bool:
     """Whether a copy's first second decodes to the recording's samples: no coder's delay was added or lost."""
-    pairs = ((facts.demuxer or "", facts.path), (sniff.look(path).demuxer, path))
-    runs = [child.run(ffmpeg, transcode.opening_args(demuxer, name), child.Limits()) for demuxer, name in pairs]
+    pairs = ((facts.demuxer or "", facts.path, facts.skip_bytes), (sniff.look(path).demuxer, path, 0))
+    runs = [child.run(ffmpeg, transcode.opening_args(*pair), child.Limits()) for pair in pairs]
     before, after = (report.stream_hash(done.report) for done in runs)
     return before is not None and before == after
 
 
 def sliced(path: Path, ffmpeg: str, facts: Probe, samples: int, duration_s: float) -> Proof:
     """Decode a copy of the bytes between the tags. It has the recording's samples, but for a last frame or two that
-    was never whole: tags behind the sound had been read as its end. Raises ToolFailed where more is missing."""
+    was never whole: tags behind the sound had been read as its end. Raises ProofFailed where more is missing."""
     args = ["-loglevel", "verbose", *child.input_args(facts.demuxer or "", path), "-map", "0:a:0", "-f", "null", "-"]
     done = child.run(ffmpeg, args, child.Limits())
     found = report.counts(done.report)
     if abs(found.samples - samples) > 2 * LONGEST_FRAME_SAMPLES:
-        raise ToolFailed(done.argv, done.returncode, f"{found.samples} of {samples} samples are left without the tags.")
+        raise ProofFailed(
+            done.argv, done.returncode, f"{found.samples} of {samples} samples are left without the tags."
+        )
     return _proof(path, duration_s)
 
 
@@ -71,8 +73,8 @@ class _Frames:
     hash: str | None
 
 
-def _frames(demuxer: str, path: Path, ffmpeg: str, packets: int | None = None) -> _Frames:
-    done = child.run(ffmpeg, transcode.hash_args(demuxer, path, packets), child.Limits())
+def _frames(demuxer: str, path: Path, ffmpeg: str, packets: int | None = None, skip_bytes: int = 0) -> _Frames:
+    done = child.run(ffmpeg, transcode.hash_args(demuxer, path, packets, skip_bytes), child.Limits())
     return _Frames(argv=done.argv, hash=report.stream_hash(done.report))
 
 

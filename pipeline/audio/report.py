@@ -33,6 +33,11 @@ _TIME = re.compile(r"^(?:size|frame)=.* time=(\d+):(\d\d):(\d\d\.\d+)", re.MULTI
 _LEVEL = re.compile(r"^\[astats@(\w+) @ \w+\] (Channel|Peak level dB|RMS level dB): (\S+)", re.MULTILINE)
 _LOUDNESS = re.compile(r"^  Integrated loudness:\n +I: +(-?\d+\.\d) LUFS", re.MULTILINE)
 
+_NO_DECODER = re.compile(
+    r"^(?:\[\S+ @ \w+\] )+(?:Codec \((\w+)\) not on whitelist|.*no decoder found for: (\w+)$)", re.M
+)
+_PROTECTED = re.compile(r"^\[\S+ @ \w+\] (?:Ext )?DRM protected stream detected", re.MULTILINE)
+
 _LAYOUTS_BY_CHANNELS = {
     1: "mono",
     2: "stereo downmix binaural",
@@ -112,8 +117,11 @@ def header(report: str) -> Header:
     video = other = chapters = False
     duration_s: float | None = None
     tags: set[str] = set()
+    grouped = False
     for line in lines:
-        if stream := _STREAM.match(line):
+        grouped = line.startswith("  Stream group #") or (grouped and line.startswith("    "))
+        # The streams of a group (IAMF) stand deeper, where elsewhere tags stand.
+        if stream := _STREAM.match(line[2:] if grouped and line.startswith("    Stream #") else line):
             kind, rest = stream[2], stream[3]
             if kind == "Audio":
                 audio.append(_audio(int(stream[1]), rest))
@@ -217,6 +225,16 @@ def loudness_lufs(report: str) -> float | None:
     """The integrated loudness that `ebur128` measured."""
     found = _LOUDNESS.findall(report)
     return float(found[-1]) if found else None
+
+
+def lacks_decoder(report: str, codec: str) -> bool:
+    """Whether no decoder that may be used knows the sound. codec: as the header names it."""
+    return any(codec in found.groups() for found in _NO_DECODER.finditer(report))
+
+
+def is_protected(report: str) -> bool:
+    """Whether the demuxer saw that the sound is protected by a key."""
+    return bool(_PROTECTED.search(report))
 
 
 def stream_hash(report: str) -> str | None:

@@ -22,7 +22,7 @@ MAX_NAME_BYTES = 255
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Inspection:
     """What a file is and what would be done with it. path: as it was given. accepted_as: the accepted type that it
-    already is. code: short and stable; for a reject, why."""
+    already is. truncated: it breaks off before its end. code: short and stable; for a reject, why."""
 
     path: str
     container: str | None
@@ -35,6 +35,7 @@ class Inspection:
     action: str
     reason: str
     code: str
+    truncated: bool = False
 
     def as_json(self) -> dict[str, object]:
         """The fields as JSON-ready values."""
@@ -44,9 +45,10 @@ class Inspection:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Converted:
     """A memo. path: absolute; None where the recording was split, and then `parts` has the memos. trimmed: sound at
-    the end was left out. bitrate_kbps: the average of the whole file. kept_s, dropped_s: seconds of the recording that
-    are in it, and that were left out at its end; starts_at_s: where in the recording it begins, as a part of several.
-    pause_confidence_db: of the pause that it ends in, as in `pipeline.model.Memo`."""
+    the end was left out; truncated: the recording itself breaks off. bitrate_kbps: the average of the whole file.
+    kept_s, dropped_s: seconds of the recording that are in it, and that were left out at its end; starts_at_s: where in
+    the recording it begins, as a part of several. pause_confidence_db: of the pause that it ends in, as in
+    `pipeline.model.Memo`."""
 
     action: str
     path: str | None
@@ -62,6 +64,7 @@ class Converted:
     dropped_s: float
     starts_at_s: float
     pause_confidence_db: float | None
+    truncated: bool = False
     parts: tuple[Converted, ...] = ()
 
     def as_json(self) -> dict[str, object]:
@@ -97,7 +100,7 @@ def inspect(path: str | Path, settings: AudioSettings | None = None) -> Inspecti
         path=str(path), container=known.facts.container, codec=stream.codec, duration_s=round(known.duration_s, 3),
         sample_rate_hz=stream.sample_rate_hz, channels=stream.channels, size_bytes=known.facts.size_bytes,
         accepted_as=known.plan.accepted_as, action=known.plan.action.value, reason=known.plan.reason,
-        code=known.plan.code,
+        code=known.plan.code, truncated=known.facts.truncated,
     )  # fmt: skip
 
 
@@ -132,7 +135,7 @@ def _converted(memo: Memo) -> Converted:
         bitrate_kbps=memo.bitrate_kbps, mime_type=memo.mime_type, sha256=memo.sha256, trimmed=memo.trimmed,
         reason=memo.reason, source_duration_s=memo.source_duration_s, kept_s=round(memo.duration_s, 3),
         dropped_s=round(memo.dropped_s, 3), starts_at_s=round(memo.starts_at_s, 3),
-        pause_confidence_db=memo.pause_confidence_db,
+        pause_confidence_db=memo.pause_confidence_db, truncated=memo.truncated,
     )  # fmt: skip
 
 
@@ -157,7 +160,8 @@ def _prepare(
         raise RecordingRejected(known.plan.code, known.plan.reason)
     with _scratch(out_dir) as place:
         with writing_in(out_dir):
-            memos = prepare.make(known, place, ffmpeg, settings, on_progress)
+            made = prepare.make(known, place, ffmpeg, settings, on_progress)
+        memos = [replace(memo, ffmpeg=probe.version(ffmpeg)) for memo in made]
         if len(memos) == 1:
             return (_publish(memos[0], out_dir, name, file),)
         return tuple(_publish(memo, out_dir, f"{name}-part{at}", file) for at, memo in enumerate(memos, 1))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.audio import boxes, frames
-from pipeline.audio.formats import MAGIC, NOT_AUDIO
+from pipeline.audio.formats import MAGIC, NOT_AUDIO, READS_ID3, Magic
 from pipeline.errors import RecordingRejected
 
 HEAD_BYTES = 1 << 18
@@ -18,10 +19,11 @@ _PRINTABLE = frozenset(range(0x20, 0x7F)) | {0x09, 0x0A, 0x0D, 0x1B}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sniffed:
-    """A container and the ffmpeg demuxer that must read it."""
+    """A container, the ffmpeg demuxer that must read it, and how many bytes of other things stand in front of it."""
 
     container: str
     demuxer: str
+    skip_bytes: int = 0
 
 
 def id3_end(head: bytes) -> int:
@@ -44,32 +46,64 @@ def recognise(head: bytes, *, behind_tag: bool = False) -> Sniffed:
     if found:
         return found
     _refuse_known(head)
+    if inside := _behind_foreign(head[:GARBAGE_BYTES]):
+        return inside
     if behind_tag or frames.find_mpeg(head[:GARBAGE_BYTES]) is not None:
         return Sniffed(container="mp3", demuxer="mp3")
+    if frames.find_adts(head[:GARBAGE_BYTES]) is not None:
+        return Sniffed(container="aac", demuxer="aac")
     raise _refusal("not-media", "text" if is_text(head) else "no audio format that is known here")
 
 
 def _by_magic(head: bytes) -> Sniffed | None:
     for row in MAGIC:
-        if head.startswith(row.starts, row.at) and (not row.also or head.startswith(row.also, row.also_at)):
+        if _opens(row, head, 0):
+            if row.container == "wav" and head.startswith(b"wvpk", 44):
+                raise _refusal("unsupported", "WavPack sound of a version before 4")
+            if row.demuxer == "matroska":
+                return Sniffed(container="webm" if b"webm" in head[:64] else "matroska", demuxer=row.demuxer)
             return Sniffed(container=row.container, demuxer=row.demuxer)
+    return None
+
+
+def _opens(row: Magic, head: bytes, at: int) -> bool:
+    return head.startswith(row.starts, at + row.at) and (not row.also or head.startswith(row.also, at + row.also_at))
+
+
+def _behind_foreign(head: bytes) -> Sniffed | None:
+    """A container behind foreign bytes (a MacBinary header, the wrapping of a transfer), told by eight bytes or more:
+    fewer stand in any data by chance."""
+    for row in MAGIC:
+        at = head.find(row.starts, 1) if len(row.starts) + len(row.also) >= 8 and not row.at else -1
+        while at != -1:
+            if _opens(row, head, at):
+                return Sniffed(container=row.container, demuxer=row.demuxer, skip_bytes=at)
+            at = head.find(row.starts, at + 1)
     return None
 
 
 def _by_frames(head: bytes) -> Sniffed | None:
     """Formats without a magic number: at least two frames must follow each other where the file has room for two."""
     body = head.lstrip(b"\x00") if head[:1] == b"\x00" and head[:4] != b"\x00\x00\x01\xba" else head
-    if frames.adts_run(body, 0):
-        return Sniffed(container="aac", demuxer="aac")
-    if frames.mpeg_run(body, 0):
-        return Sniffed(container="mp3", demuxer="mp3")
-    if frames.is_flac_frame(body):
-        return Sniffed(container="flac", demuxer="flac")
+    for container, demuxer, is_it in _FRAMED:
+        if is_it(body):
+            return Sniffed(container=container, demuxer=demuxer)
     if kind := frames.ac3_kind(body):
         return Sniffed(container=kind, demuxer=kind)
-    if frames.is_transport_stream(head):
+    if frames.transport_start(head) is not None:
         return Sniffed(container="mpeg-ts", demuxer="mpegts")
     return None
+
+
+_FRAMED: tuple[tuple[str, str, Callable[[bytes], bool]], ...] = (
+    ("aac", "aac", lambda data: frames.adts_run(data, 0)),
+    ("mp3", "mp3", lambda data: frames.mpeg_run(data, 0) or frames.index_at(data, 0)),
+    ("flac", "flac", frames.is_flac_frame),
+    ("latm", "loas", lambda data: frames.is_run(frames.loas_frame_bytes, data, 4)),
+    ("sbc", "sbc", lambda data: frames.is_run(frames.sbc_frame_bytes, data, 8)),
+    ("gsm", "gsm", frames.is_gsm),
+)
+"""(container, demuxer, test) of formats that are told by frames."""
 
 
 def _refuse_known(head: bytes) -> None:
@@ -117,6 +151,11 @@ def _refusal(code: str, what: str) -> RecordingRejected:
     return RecordingRejected(code, f"The file holds {what}, which cannot become a voice memo: {advice}.")
 
 
+def protected() -> RecordingRejected:
+    """The refusal of sound that cannot be had without a key."""
+    return RecordingRejected("encrypted", "The recording is protected by a key: export it without protection.")
+
+
 def look(path: Path) -> Sniffed:
     """Recognise a file. ID3 tags in front of anything are stepped over; of MP4 families the boxes are looked at.
 
@@ -138,8 +177,10 @@ def look(path: Path) -> Sniffed:
             raise RecordingRejected("no-sound", "The file holds a tag and no sound: record it again.")
         sniffed = recognise(head, behind_tag=start > 0)
         if start and sniffed.container == "mov":
-            raise _refusal("not-media", "a tag in front of a video container")
-    return _refine(path, sniffed)
+            raise _refusal("not-media", "a tag in front of an MP4 container, whose index is wrong by it")
+        if sniffed.demuxer in READS_ID3:
+            start = 0
+    return _refine(path, replace(sniffed, skip_bytes=start + sniffed.skip_bytes))
 
 
 def _refine(path: Path, sniffed: Sniffed) -> Sniffed:
@@ -147,5 +188,5 @@ def _refine(path: Path, sniffed: Sniffed) -> Sniffed:
         return sniffed
     layout = boxes.read(path)
     if layout.encrypted:
-        raise RecordingRejected("encrypted", "The recording is protected by a key: export it without protection.")
-    return Sniffed(container=layout.container, demuxer="mov")
+        raise protected()
+    return replace(sniffed, container=layout.container)

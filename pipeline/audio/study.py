@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.audio import downmix, fit, plan, probe
-from pipeline.audio.formats import M4A
+from pipeline.audio.formats import M4A, TELLS_LENGTH
 from pipeline.audio.prove import Proof
 from pipeline.model import Action, AudioSettings, Memo, Plan, Probe
 
@@ -31,19 +31,21 @@ class Study:
 
     def after(self, heard: probe.Heard) -> Study:
         """The same once an encode was listened to. Its plan stays, but for what it says about silence."""
-        facts = replace(self.facts, truncated=self.facts.truncated or _is_truncated(self.facts, heard))
         silent = heard.whole and heard.silent and not (self.heard and self.heard.silent)
         note = f"{self.plan.why} {plan.ALL_SILENT}" if silent else self.plan.why
-        return replace(self, facts=facts, heard=heard, plan=replace(self.plan, why=note))
+        return replace(self, heard=heard, plan=replace(self.plan, why=note))
 
     def memo(self, path: Path, proof: Proof, *, trimmed: bool = False) -> Memo:
         """The memo that was made of it by its plan."""
         row = self.plan
+        cut_short = not trimmed and row.code != "split" and _falls_short(self.facts, proof.duration_s)
+        said_late = cut_short and not self.facts.truncated
         return Memo(
             action=row.action, path=path, size_bytes=proof.size_bytes, duration_s=proof.duration_s,
             bitrate_kbps=round(proof.size_bytes / 125 / proof.duration_s, 2) if proof.duration_s else 0.0,
             mime_type=row.mime_type or M4A.mime_type, extension=row.extension or M4A.extension, sha256=proof.sha256,
-            reason=row.reason, trimmed=trimmed, source_duration_s=self.duration_s,
+            reason=row.reason + (plan.TRUNCATION_NOTE if said_late else ""), trimmed=trimmed,
+            truncated=self.facts.truncated or cut_short, plan=row, source_duration_s=self.duration_s,
         )  # fmt: skip
 
 
@@ -56,8 +58,8 @@ def study(path: Path, ffmpeg: str, settings: AudioSettings, *, to_make: bool = F
     heard = _listen(facts, ffmpeg, settings, to_make)
     if not (heard and heard.whole) and _must_count(facts, to_make):
         facts = replace(facts, duration_s=probe.run_length_s(facts, ffmpeg) or facts.duration_s)
-    if heard:
-        facts = replace(facts, truncated=_is_truncated(facts, heard))
+    if heard and heard.whole and _falls_short(facts, heard.duration_s):
+        facts = replace(facts, truncated=True)
     chosen = plan.decide(facts, heard, settings)
     if settings.loudness == "speech" and heard and chosen.action is Action.TRANSCODE:
         heard = _with_loudness(facts, heard, ffmpeg, settings)
@@ -104,9 +106,9 @@ def _with_loudness(facts: Probe, heard: probe.Heard, ffmpeg: str, settings: Audi
     return replace(heard, loudness_lufs=probe.loudness_lufs(facts, ffmpeg, mix, _most_s(settings)))
 
 
-def _is_truncated(facts: Probe, heard: probe.Heard) -> bool:
-    """Whether half a second and 2 % of what an MP4 promises is missing. Other headers only guess, and beside video the
-    length may be the picture's."""
-    if facts.demuxer != "mov" or facts.has_video or not heard.whole or not facts.duration_s:
+def _falls_short(facts: Probe, seconds: float) -> bool:
+    """Whether half a second and 2 % of what an exact header promises is missing. Other headers only guess, and beside
+    video the length may be the picture's."""
+    if facts.container not in TELLS_LENGTH or facts.has_video or not facts.duration_s:
         return False
-    return facts.duration_s - heard.duration_s > max(0.5, 0.02 * facts.duration_s)
+    return facts.duration_s - seconds > max(0.5, 0.02 * facts.duration_s)

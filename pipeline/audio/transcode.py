@@ -25,7 +25,7 @@ _ONE_STREAM = ("-map", "0:a:0", "-vn", "-sn", "-dn")
 
 def _start_args(facts: Probe, from_s: float, *, jump: bool = False) -> tuple[list[str], list[str]]:
     """(input options, filters) that begin at from_s: a jump where there is an index, else decoding up to it."""
-    source = child.input_args(facts.demuxer or "", facts.path)
+    source = child.input_args(facts.demuxer or "", facts.path, facts.skip_bytes)
     if from_s <= 0:
         return source, []
     if jump or facts.container in SEEKABLE:
@@ -67,7 +67,14 @@ def encode_args(
 def copy_args(facts: Probe, to: Path) -> list[str]:
     """Copy the first audio stream's frames into a clean M4A."""
     return [
-        *("-loglevel", "verbose", *child.input_args(facts.demuxer or "", facts.path), *_ONE_STREAM, "-c:a", "copy"),
+        *(
+            "-loglevel",
+            "verbose",
+            *child.input_args(facts.demuxer or "", facts.path, facts.skip_bytes),
+            *_ONE_STREAM,
+            "-c:a",
+            "copy",
+        ),
         *(*_CLEAN, "-movflags", "+faststart", "-f", "ipod", "-y", f"file:{to}"),
     ]
 
@@ -86,7 +93,8 @@ def copy_start_args(facts: Probe, until_s: float, to: Path, *, indexed: bool) ->
     muxer = MUXERS[to.suffix[1:]]
     special = {"mp3": ["-write_xing", str(int(indexed)), "-id3v2_version", "0"], "ipod": ["-movflags", "+faststart"]}
     return [
-        *("-loglevel", "verbose", *_pieces(facts.demuxer), *child.input_args(facts.demuxer or "", facts.path)),
+        *("-loglevel", "verbose", *_pieces(facts.demuxer)),
+        *child.input_args(facts.demuxer or "", facts.path, facts.skip_bytes),
         *(*_ONE_STREAM, "-c:a", "copy", "-t", f"{until_s:.6f}", *_CLEAN, *special.get(muxer, [])),
         *("-f", muxer, "-y", f"file:{to}"),
     ]
@@ -98,11 +106,11 @@ def _pieces(demuxer: str | None) -> list[str]:
     return ["-max_size", "1024"] if demuxer == "wav" else []
 
 
-def opening_args(demuxer: str, path: Path) -> list[str]:
+def opening_args(demuxer: str, path: Path, skip_bytes: int) -> list[str]:
     """Hash the first second of the decoded sound to the standard output."""
     return [
-        *("-loglevel", "error", *child.input_args(demuxer, path), *_ONE_STREAM, "-af", f"{EVEN},atrim=end=1"),
-        *("-f", "streamhash", "-hash", "sha256", "-"),
+        *("-loglevel", "error", *child.input_args(demuxer, path, skip_bytes), *_ONE_STREAM),
+        *("-af", f"{EVEN},atrim=end=1", "-f", "streamhash", "-hash", "sha256", "-"),
     ]
 
 
@@ -119,13 +127,13 @@ def window_args(
     ]
 
 
-def hash_args(demuxer: str, path: Path, packets: int | None = None) -> list[str]:
+def hash_args(demuxer: str, path: Path, packets: int | None = None, skip_bytes: int = 0) -> list[str]:
     """Hash the packets of the first audio stream, or its first ones, and nothing else, to the standard output. AAC in a
     transport stream has an ADTS header before each packet, which is the container's and no part of the frame."""
     bare = ["-bsf:a", "aac_adtstoasc"] if demuxer == "mpegts" else []
     pieces = _pieces(demuxer) if packets else []
     first = ["-frames:a", str(packets)] if packets else []
     return [
-        *("-loglevel", "error", *pieces, *child.input_args(demuxer, path), "-map", "0:a:0", "-c", "copy", *bare),
-        *(*first, "-f", "streamhash", "-hash", "sha256", "-"),
+        *("-loglevel", "error", *pieces, *child.input_args(demuxer, path, skip_bytes), "-map", "0:a:0", "-c", "copy"),
+        *(*bare, *first, "-f", "streamhash", "-hash", "sha256", "-"),
     ]

@@ -13,7 +13,7 @@ from pipeline.hosting.check import UrlCheck
 from pipeline.hosting.names import UPLOADS, cdn_url, memo_key
 from pipeline.hosting.s3 import S3
 from pipeline.hosting.spool import hash_of
-from pipeline.model import Hosted, Memo, StoredRecording
+from pipeline.model import Hosted, Memo, Plan, StoredRecording
 
 _IMMUTABLE = "public, max-age=31536000, immutable"
 """A memo's name is never used for other bytes, so everybody may keep it."""
@@ -69,6 +69,10 @@ class MemoStore:
             sha256=memo.sha256,
             action=str(memo.action),
             trimmed=memo.trimmed,
+            truncated=memo.truncated,
+            reason=memo.reason,
+            plan=_recorded(memo.plan) if memo.plan else None,
+            ffmpeg=memo.ffmpeg,
         )
 
     def check(self, hosted: Hosted) -> None:
@@ -90,6 +94,12 @@ class MemoStore:
         bucket, _, key = recording.uri.removeprefix("s3://").partition("/")
         if bucket == self._s3.config.inbox_bucket and key.startswith(UPLOADS):
             self._s3.delete(bucket, key)
+
+
+def _recorded(plan: Plan) -> dict[str, object]:
+    """What of a plan is kept with the job."""
+    names = ("code", "bitrate_kbps", "sample_rate_hz", "cutoff_hz", "keep_s")
+    return {name: getattr(plan, name) for name in names if getattr(plan, name) is not None}
 
 
 def _fetch_file(source: Path, to: Path, *, ours: bool) -> None:

@@ -17,7 +17,6 @@ ONLY_IN = {
     "linq": {"pipeline/sending/messenger.py", "infra/local/sandbox/pytest_plugin.py"},
     "psycopg": {"pipeline/ledger"},
     "pydub": {"pipeline/audio/pause.py"},
-    "mutagen": {"pipeline/audio"},
     "boto3": {"pipeline/hosting", "infra/local"},
     "botocore": {"pipeline/hosting", "infra/local"},
     "sqlalchemy": {"pipeline/ledger"},

@@ -28,6 +28,8 @@ def timeline(job: Job, history: Sequence[HistoryEntry], now: float) -> str:
         cut = ", its end cut off" if memo.trimmed else ""
         facts = (memo.action, size(memo.size_bytes), length(memo.duration_s), f"{memo.bitrate_kbps:.0f} kb/s")
         head.append(f"         {', '.join(facts)}, {memo.mime_type}{cut}")
+        if memo.reason:
+            head.append(f"         {memo.reason}")
     if job.message_id:
         head.append(f"message  {job.message_id}")
     if job.message:

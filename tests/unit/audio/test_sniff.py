@@ -18,13 +18,40 @@ KNOWN = {
     "caf": b"caff\x00\x01\x00\x00desc",
     "flac": b"fLaC\x00\x00\x00\x22",
     "ogg": b"OggS\x00\x02" + bytes(20),
-    "webm": b"\x1aE\xdf\xa3\x9fB\x86\x81",
+    "webm": b"\x1aE\xdf\xa3\x9fB\x86\x81\x01\x42\x82\x84webm",
+    "matroska": b"\x1aE\xdf\xa3\x9fB\x86\x81\x01\x42\x82\x88matroska",
     "amr": b"#!AMR\n\x3c",
     "mov": b"\x00\x00\x00\x1cftypM4A ",
     "mp3": MP3_FRAME * 3,
     "aac": ADTS_FRAME * 3,
     "mpeg-ts": TS_PACKET * 8,
     "asf": b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9",
+}
+
+LATM_FRAME = b"\x56\xe0\x0a" + bytes(10)
+SBC_FRAME = b"\x9c\x31\x35" + bytes(111)
+GSM_FRAME = b"\xd5" + bytes(32)
+KNOWN |= {
+    "latm": LATM_FRAME * 4,
+    "sbc": SBC_FRAME * 8,
+    "gsm": GSM_FRAME * 8,
+    "truehd": b"\xf1\xd0\x00\x00\xf8\x72\x6f\xba",
+    "mlp": b"\xf1\xd0\x00\x00\xf8\x72\x6f\xbb",
+    "dts": b"\xfe\x7f\x01\x80",
+    "dts-hd": b"DTSHDHDR",
+    "ircam": b"\x64\xa3\x04\x00",
+    "paf": b" paf" + bytes(8),
+    "dss": b"\x03dss",
+    "hcom": bytes(65) + b"FSSD" + bytes(59) + b"HCOM",
+    "iamf": b"\xf8\x06iamf",
+    "oma": b"EA3\x03\x00\x00",
+    "au": b".snd\x00\x00\x00\x18",
+    "voc": b"Creative Voice File\x1a",
+    "ape": b"MAC \x96\x0f",
+    "tta": b"TTA1",
+    "wavpack": b"wvpk",
+    "w64": b"riff\x2e\x91\xcf\x11",
+    "nist": b"NIST_1A\n   1024",
 }
 
 REFUSED = {
@@ -83,3 +110,22 @@ def test_text_in_other_alphabets_is_text() -> None:
     assert is_text("Дорогая Анна, запись следует".encode())
     assert is_text("Dear Anna".encode("utf-16"))
     assert not is_text(bytes(range(256)))
+
+
+def test_a_transport_stream_is_found_behind_foreign_bytes() -> None:
+    """The sync byte that returns every 188 bytes tells it."""
+    assert recognise(bytes(range(0x48, 0xE0)) + TS_PACKET * 9).container == "mpeg-ts"
+
+
+def test_a_container_behind_a_foreign_header_is_found() -> None:
+    """A Macintosh file in a MacBinary wrapping begins 128 bytes later."""
+    found = recognise(b"\x00\x09recording" + bytes(range(117)) + KNOWN["aiff"])
+    assert (found.container, found.skip_bytes) == ("aiff", 128)
+
+
+def test_old_wavpack_is_not_taken_for_a_wav() -> None:
+    """Before version 4 a WAV header stood in front of compressed sound, which nobody here can read."""
+    header = b"RIFF\x84\x43\x62\x00WAVEfmt \x10\x00\x00\x00" + bytes(16) + b"data\x60\x43\x62\x00"
+    with pytest.raises(RecordingRejected) as caught:
+        recognise(header + b"wvpk\x04\x00")
+    assert caught.value.code == "unsupported"
