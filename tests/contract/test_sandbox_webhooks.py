@@ -17,6 +17,7 @@ from infra.local.sandbox.companions import MemoServer, Received, WebhookReceiver
 from infra.local.sandbox.model import Delivery
 from infra.local.sandbox.pytest_plugin import LinqSandbox
 from infra.local.sandbox.webhooks import after_try
+from pipeline.sending.webhooks import parse
 
 pytest_plugins = ("infra.local.sandbox.pytest_plugin",)
 
@@ -227,3 +228,41 @@ def test_the_life_of_a_subscription(
 
 def _body(webhook: Received) -> dict[str, Any]:
     return cast(dict[str, Any], json.loads(webhook.body))
+
+
+@pytest.mark.parametrize("version", ["2025-01-01", "2026-02-03"])
+def test_what_they_write_opts_out_and_in(
+    linq_sandbox: LinqSandbox, client: linq.LinqAPIV3, linq_webhooks: WebhookReceiver, version: str
+) -> None:
+    """The keyword blocks, the next message lifts it; both are told, and Memoline's parser reads them."""
+    chat_id = str(uuid.uuid4())
+    client.webhook_subscriptions.create(
+        target_url=f"{linq_webhooks.url}?version={version}", subscribed_events=["message.received"]
+    )
+    assert linq_sandbox.write(chat_id, "STOP")["webhooks"] == 1
+    with pytest.raises(linq.PermissionDeniedError):
+        client.chats.send_voicememo(chat_id, voice_memo_url="https://127.0.0.1/x.m4a")
+    assert linq_sandbox.write(chat_id, "hello")["opted_out"] is False
+    events = [parse(one.body.encode()) for one in linq_webhooks.wait_for(2)]
+    assert {(event.status, event.chat_id) for event in events if event} == {("opted-out", chat_id), ("wrote", chat_id)}
+
+
+def test_a_flagged_line_sends_nothing(
+    linq_sandbox: LinqSandbox, client: linq.LinqAPIV3, linq_memos: MemoServer, linq_webhooks: WebhookReceiver
+) -> None:
+    """403/2027 until it is active again; both are told."""
+    events: Any = ["phone_number.status_updated"]
+    client.webhook_subscriptions.create(target_url=linq_webhooks.url, subscribed_events=events)
+    linq_sandbox.line("FLAGGED")
+    with pytest.raises(linq.PermissionDeniedError) as caught:
+        send(client, linq_memos)
+    assert cast(Any, caught.value).code == 2027
+    linq_sandbox.line("ACTIVE")
+    send(client, linq_memos)
+    told = [parse(one.body.encode()) for one in linq_webhooks.wait_for(2)]
+    assert {(event.status, event.line) for event in told if event} == {
+        ("line-flagged", "+12025550100"),
+        ("line-active", "+12025550100"),
+    }
+    with pytest.raises(ValueError, match="FLAGGED"):
+        linq_sandbox.line("SLEEPY")

@@ -103,6 +103,8 @@ def _routes() -> list[BaseRoute]:
         Route("/state", control.state),
         Route("/reset", control.reset, methods=["POST"]),
         Route("/chats/{chat_id}", control.put_chat, methods=["PUT"]),
+        Route("/chats/{chat_id}/received", control.receive, methods=["POST"]),
+        Route("/line", control.set_line, methods=["PUT"]),
         Route("/upload/{attachment_id}", attachments.upload, methods=["PUT"]),
         Route("/cdn/{path:path}", control.no_cdn),
     ]

@@ -6,15 +6,19 @@ import time
 import uuid
 from collections import Counter
 from dataclasses import asdict, replace
+from functools import partial
 
 from pydantic import TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from pipeline.sending.optout import is_opt_out
+
 from .answers import json_object, world_of
 from .codes import ApiError
 from .faults import Fault
-from .model import Chat, Message
+from .model import LINE, Chat, LineStatus, Message
+from .wire import is_group, line_json, received_json
 from .world import World, newcomer
 
 _FAULTS = TypeAdapter(list[Fault])
@@ -60,6 +64,36 @@ async def put_chat(request: Request) -> Response:
         return JSONResponse({"error": str(error)}, 400)
     world.store.chats.put(chat)
     return JSONResponse(asdict(chat))
+
+
+async def receive(request: Request) -> Response:
+    """`POST /_sandbox/chats/{chat_id}/received` with `{"text": "STOP"}`: they write. A keyword opts them out, anything
+    else in again; who wants to hear of it does."""
+    world = world_of(request)
+    try:
+        chat = world.chat(request.path_params["chat_id"])
+        text = TypeAdapter(str).validate_python((await json_object(request)).get("text"))
+    except (ApiError, ValidationError) as error:
+        return JSONResponse({"error": str(error)}, 400)
+    chat = world.store.chats.put(replace(chat, opted_out=is_opt_out(text) and not is_group(chat)))
+    event_of = partial(received_json, chat=chat, text=text, event_id=str(uuid.uuid4()), at=time.time())
+    told = world.postman.announce("message.received", chat.line, event_of)
+    return JSONResponse(asdict(chat) | {"webhooks": told})
+
+
+async def set_line(request: Request) -> Response:
+    """`PUT /_sandbox/line` with `{"status": "FLAGGED"}` or `ACTIVE`: a flagged line sends nothing (403/2027)."""
+    world = world_of(request)
+    try:
+        status = TypeAdapter(LineStatus).validate_python((await json_object(request)).get("status"))
+    except (ApiError, ValidationError) as error:
+        return JSONResponse({"error": str(error)}, 400)
+    previous, world.line_status = world.line_status, status
+    event_of = partial(
+        line_json, line=LINE, status=status, previous=previous, event_id=str(uuid.uuid4()), at=time.time()
+    )
+    told = world.postman.announce("phone_number.status_updated", LINE, event_of)
+    return JSONResponse({"phone_number": LINE, "status": status, "webhooks": told})
 
 
 async def reset(request: Request) -> Response:

@@ -62,6 +62,7 @@ async def _answer(call: _Call, body: Json) -> Response:
     source = _one_source(body)
     if not post.override_optout:
         world.check_opt_out(chat)
+    world.check_line()
     world.check_rate(chat)
     media = await _media(world, source)
     # Other POSTs ran while this one fetched: only now the place in the window is really taken.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Service = Literal["iMessage", "SMS", "RCS"]
+LineStatus = Literal["ACTIVE", "FLAGGED"]
 Health = Literal["HEALTHY", "AT_RISK", "CRITICAL", "OPTED_OUT"]
 DeliveryStatus = Literal["queued", "sent", "delivered", "failed"]
 LINE = "+12025550100"  # the account's one line; 555-01xx is reserved for fiction

@@ -65,6 +65,14 @@ class LinqSandbox:
         defaults: dict[str, Any] = {"max_retries": 0, "_strict_response_validation": True}
         return LinqAPIV3(api_key=self.api_key, base_url=self.base_url, http_client=self.http, **(defaults | options))
 
+    def write(self, chat_id: str, text: str) -> dict[str, Any]:
+        """They write: a keyword opts them out, anything else in again."""
+        return self._ask("POST", f"/chats/{chat_id}/received", json={"text": text})
+
+    def line(self, status: str) -> dict[str, Any]:
+        """The account's line is `ACTIVE` or `FLAGGED` from now."""
+        return self._ask("PUT", "/line", json={"status": status})
+
     def post_count(self, chat_id: str | None = None) -> int:
         """How many POSTs `voicememo` has seen, taken or not; in one chat, or in all."""
         posts = self.state()["posts"]

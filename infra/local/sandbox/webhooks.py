@@ -9,7 +9,7 @@ import json
 import ssl
 import time
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -18,13 +18,15 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 from standardwebhooks import Webhook
 
-from .model import Chat, Delivery, DeliveryStatus, Message, Step, Subscription
+from .model import Delivery, DeliveryStatus, Message, Step, Subscription
 from .store import Store
 from .wire import NEW_VERSION, OLD_VERSION, event_json
 
 ANSWER_WITHIN_S = 10.0
 RETRY_FOR_S = 1800.0
 LONGEST_WAIT_S = 300.0
+EventOf = Callable[[str], Mapping[str, object]]
+"""An event in the payload version that is named."""
 _STATUS: dict[str, DeliveryStatus] = {
     "message.sent": "sent",
     "message.delivered": "delivered",
@@ -85,26 +87,32 @@ class Postman:
         message = advanced(message, step)
         with self._store.journal.together():
             self._store.messages.put(message)
-            deliveries = [
-                self._store.deliveries.put(delivery)
-                for subscription in list(self._store.subscriptions.all())
-                if wants(subscription, step.event_type, chat)
-                for delivery in self._letters(message, chat, step, subscription)
-            ]
+            deliveries = self._letters(
+                step.event_type,
+                chat.line,
+                lambda version: event_json(message, chat, step, version, self._cdn),
+                due=step.due + step.event_after_s,
+                copies=message.oddities.webhook_copies,
+            )
         for delivery in deliveries:
             self._start(self._deliver(delivery))
 
-    def _letters(self, message: Message, chat: Chat, step: Step, subscription: Subscription) -> list[Delivery]:
-        event = event_json(message, chat, step, payload_version(subscription.target_url), self._cdn)
-        delivery = Delivery(
-            id="",
-            subscription_id=subscription.id,
-            event_id=str(event["event_id"]),
-            event_type=step.event_type,
-            body=json.dumps(event, separators=(",", ":")),
-            due=step.due + step.event_after_s,
-        )
-        return [replace(delivery, id=str(uuid.uuid4())) for _ in range(message.oddities.webhook_copies)]
+    def announce(self, event_type: str, line: str, event_of: EventOf) -> int:
+        """Tells all who want to hear of something on a line; the answer is how many these are."""
+        with self._store.journal.together():
+            deliveries = self._letters(event_type, line, event_of, due=time.time(), copies=1)
+        for delivery in deliveries:
+            self._start(self._deliver(delivery))
+        return len(deliveries)
+
+    def _letters(self, event_type: str, line: str, event_of: EventOf, *, due: float, copies: int) -> list[Delivery]:
+        """The webhooks of one event, written down."""
+        return [
+            self._store.deliveries.put(letter(subscription, event_type, event_of, due))
+            for subscription in list(self._store.subscriptions.all())
+            if wants(subscription, event_type, line)
+            for _ in range(copies)
+        ]
 
     async def _deliver(self, delivery: Delivery) -> None:
         while delivery.outcome == "pending":
@@ -150,9 +158,22 @@ def _if_delivered(step: Step) -> float | None:
     return step.due if step.event_type == "message.delivered" else None
 
 
-def wants(subscription: Subscription, event_type: str, chat: Chat) -> bool:
-    """True when the subscription is to hear of this event in this chat."""
-    about_line = not subscription.phone_numbers or chat.line in subscription.phone_numbers
+def letter(subscription: Subscription, event_type: str, event_of: EventOf, due: float) -> Delivery:
+    """A webhook to one subscription, in the payload version that it asked for."""
+    event = event_of(payload_version(subscription.target_url))
+    return Delivery(
+        id=str(uuid.uuid4()),
+        subscription_id=subscription.id,
+        event_id=str(event["event_id"]),
+        event_type=event_type,
+        body=json.dumps(event, separators=(",", ":")),
+        due=due,
+    )
+
+
+def wants(subscription: Subscription, event_type: str, line: str) -> bool:
+    """True when the subscription is to hear of this event on this line."""
+    about_line = not subscription.phone_numbers or line in subscription.phone_numbers
     return subscription.is_active and event_type in subscription.events and about_line
 
 

@@ -159,13 +159,48 @@ def event_json(message: Message, chat: Chat, step: Step, version: str, cdn: str)
         data = _old_event_data(message, chat, cdn)
     else:
         data = _new_event_data(message, chat, cdn)
+    event_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"event:{message.id}:{step.event_type}"))
+    return _envelope(step.event_type, version, event_id, message.updated_at, data) | {"trace_id": message.trace_id}
+
+
+def received_json(version: str, *, chat: Chat, text: str, event_id: str, at: float) -> Json:
+    """The webhook of a text that the recipient wrote."""
+    message_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"received:{event_id}"))
+    parts: list[Json] = [{"type": "text", "value": text}]
+    sender = handle_json(chat.handles[0], chat)
+    if version == OLD_VERSION:
+        message = {"id": message_id, "parts": parts}
+        data: Json = {"chat_id": chat.id, "is_from_me": False, "from_handle": sender, "message": message}
+    else:
+        owner = handle_json(chat.line, chat, is_me=True)
+        chat_part = {"id": chat.id, "is_group": is_group(chat), "owner_handle": owner}
+        data = {"id": message_id, "direction": "inbound", "sender_handle": sender, "parts": parts}
+        data |= {"chat": chat_part | {"health_status": health_json(chat)}, "sent_at": iso(at), "service": chat.service}
+    return _envelope("message.received", version, event_id, at, data)
+
+
+def line_json(version: str, *, line: str, status: str, previous: str, event_id: str, at: float) -> Json:
+    """The webhook of a line whose standing changed."""
+    reputation = {"ACTIVE": "HEALTHY", "FLAGGED": "CRITICAL"}
+    data: Json = {
+        "phone_number": line,
+        "changed_at": iso(at),
+        "new_status": status,
+        "previous_status": previous,
+        "new_reputation": reputation[status],
+        "previous_reputation": reputation[previous],
+    }
+    return _envelope("phone_number.status_updated", version, event_id, at, data)
+
+
+def _envelope(event_type: str, version: str, event_id: str, at: float, data: Json) -> Json:
     return {
         "api_version": "v3",
         "webhook_version": version,
-        "event_type": step.event_type,
-        "event_id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"event:{message.id}:{step.event_type}")),
-        "created_at": iso(message.updated_at),
-        "trace_id": message.trace_id,
+        "event_type": event_type,
+        "event_id": event_id,
+        "created_at": iso(at),
+        "trace_id": uuid.uuid5(uuid.NAMESPACE_URL, event_id).hex,
         "partner_id": PARTNER_ID,
         "data": data,
     }

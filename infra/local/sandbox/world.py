@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from .codes import ApiError
 from .config import SandboxConfig
 from .faults import FaultBook
-from .model import Chat, Message, Post, Service
+from .model import Chat, LineStatus, Message, Post, Service
 from .store import Store
 from .wire import is_group
 
@@ -36,6 +36,7 @@ class World:
     faults: FaultBook
     fetcher: Fetcher
     postman: Postman
+    line_status: LineStatus = "ACTIVE"
     posts_seen: Counter[str] = field(default_factory=Counter)
     messages_of: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     taken_at: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
@@ -71,6 +72,11 @@ class World:
         if any(other.opted_out and mine & set(other.handles) for other in self.store.chats.all()):
             raise ApiError(2024)
 
+    def check_line(self) -> None:
+        """A flagged line sends nothing. Raises ApiError 2027."""
+        if self.line_status != "ACTIVE":
+            raise ApiError(2027)
+
     def count_post(self, post: Post) -> int:
         """Keeps the POST; the answer is its number within its chat, from 1."""
         self.store.posts.put(post)
@@ -96,6 +102,7 @@ class World:
         self.store.clear()
         self.faults.clear()
         self.faults.seed = self.config.seed
+        self.line_status = "ACTIVE"
         for index in (self.posts_seen, self.messages_of, self.taken_at):
             index.clear()
 
