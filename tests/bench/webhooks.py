@@ -76,6 +76,10 @@ class Server:
             "MEMOLINE_HTTP_PORT": str(self.port),
             "MEMOLINE_API_TOKEN": "bench",
             "LINQ_WEBHOOK_SECRET": SECRET,
+            # With PostgreSQL recordings wait in a bucket; none is touched here.
+            "MEMOLINE_BUCKET": "unused",
+            "MEMOLINE_INBOX_BUCKET": "unused",
+            "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9",
         }
         with (self.home / "serve.log").open("ab") as log:
             self.process = subprocess.Popen([sys.executable, "-m", "workers", "serve"], cwd=ROOT, env=env, stderr=log)

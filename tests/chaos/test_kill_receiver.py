@@ -27,6 +27,6 @@ def test_what_was_answered_is_kept_and_applied(tmp_path: Path, kind: str) -> Non
         server = Server(home=tmp_path, database_url=urls[kind], port=port)
         server.start()
         try:
-            assert run(server, kind, 1_000, 400, kill=True)
+            assert run(server, kind, 600, 300, kill=True)
         finally:
             server.end(signal.SIGTERM)

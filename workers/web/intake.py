@@ -74,7 +74,7 @@ class Intake:
         while group := self._next_group():
             error: MemolineError | None = None
             try:
-                with self._turns.hurried():
+                with self._turns.hurried(len(group)):
                     self._keep([one.report for one in group])
             except MemolineError as caught:
                 error = caught

@@ -12,6 +12,7 @@ from pipeline.errors import MemolineError, PartUnreachable
 from pipeline.model import StatusReport
 from tests.support.waiting import eventually
 from workers.web import intake as module
+from workers.web import turns as turns_module
 from workers.web.intake import Intake
 from workers.web.turns import Turns
 
@@ -183,3 +184,25 @@ def test_those_in_a_hurry_go_first() -> None:
     for thread in threads:
         thread.join(20)
     assert order == ["hurried", "patient"]
+
+
+def test_in_a_rush_the_patient_wait_and_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many in a second: a rush; few, or none any more, or a rush that lasts: none."""
+    now_s = [100.0]
+    monkeypatch.setattr(turns_module.time, "monotonic", lambda: now_s[0])
+    turns = Turns()
+
+    def second(count: int) -> bool:
+        now_s[0] += 1
+        with turns.hurried(count):
+            return turns._rushing()
+
+    assert not second(10)
+    assert second(5_000)
+    assert second(5_000)
+    now_s[0] += 3
+    assert not turns._rushing(), "nothing came for a while"
+    assert second(5_000 * 4)
+    assert all(second(5_000) for _ in range(50))
+    assert not all(second(5_000) for _ in range(20)), "it lasts: no rush"
+    assert not second(10)
