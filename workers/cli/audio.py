@@ -124,17 +124,21 @@ def _run(
         return work(item, tell)
 
     begun_s = time.monotonic()
-    with closing(bar), closing(results(checked, found, jobs, bar.share)) as done:
-        for number, (item, result) in enumerate(zip(found, done, strict=True)):
-            bar.done(number)
-            with bar.away():
-                if isinstance(result, MemolineError):
-                    out.error(result, path=path_of(item.path))
-                    status = max(status, result.exit_status)
-                    actions.append("reject" if isinstance(result, RecordingRejected) else "failed")
-                else:
-                    out.row(*row(item, result))
-                    actions.append(result.action)
+    try:
+        with closing(bar), closing(results(checked, found, jobs, bar.share)) as done:
+            for number, (item, result) in enumerate(zip(found, done, strict=True)):
+                bar.done(number)
+                with bar.away():
+                    if isinstance(result, MemolineError):
+                        out.error(result, path=path_of(item.path))
+                        status = max(status, result.exit_status)
+                        actions.append("reject" if isinstance(result, RecordingRejected) else "failed")
+                    else:
+                        out.row(*row(item, result))
+                        actions.append(result.action)
+    except (KeyboardInterrupt, SystemExit):
+        out.say(f"stopped after {len(actions)} of {len(found)}")
+        raise
     if len(found) > 1 and not out.as_json:
         out.say(f"{summary(actions)}; {length(time.monotonic() - begun_s)}")
     return status

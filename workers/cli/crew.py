@@ -27,6 +27,7 @@ Work = Callable[[Item, Callable[[float], None]], Result]
 
 TICK_S = 0.1
 ENDS_WITHIN_S = 10.0
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def cores() -> int:
@@ -119,7 +120,11 @@ class _Crew(Generic[Item, Result]):
         # A pipe ends when its last holder does, so no hand may keep ours.
         ours = [mine, *(hand.pipe for hand in self._hands)]
         process = context.Process(target=_serve, args=(self._work, its, ours), daemon=True)
-        process.start()
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)  # until the hand has its own answers to them
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
         its.close()
         return _Hand(process=process, pipe=mine)
 
@@ -154,9 +159,12 @@ class _Crew(Generic[Item, Result]):
 
 
 def _serve(work: Work[Item, Result], pipe: Connection[Any, Any], ours: Sequence[Connection[Any, Any]]) -> None:
-    """One hand's life: until the pipe ends. Ctrl-C goes to the whole terminal, and the crew ends its hands itself."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """One hand's life: until the pipe ends. Ctrl-C and a closed terminal go to all of its processes, and the crew ends
+    its hands itself."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _stop)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
     for other in ours:
         other.close()
     try:
