@@ -109,7 +109,7 @@ def run(
         raise ToolFailed((ffmpeg,), 1, f"a file of its run cannot be opened ({error.strerror}).") from error
     if returncode in _NO_ROOM_STATUS:
         raise JobFailed("disk-full", "There is no room left for the memo: make some and try again.")
-    if returncode == -signal.SIGXCPU:
+    if returncode == -signal.SIGXCPU or f"{_HEEDED} {signal.SIGXCPU:d}" in done.report:
         raise _too_costly(order.cpu_s)
     if not out_of_time and _was_ended(done):
         raise ToolFailed(argv, returncode, "it was ended by somebody else.")

@@ -10,6 +10,7 @@ from pipeline.model import Action, AudioSettings, AudioStream, Plan, Probe
 ALL_SILENT = "It is all digital silence."
 _SURELY = 1.1
 """By how much more than the limit frames must seem to take, for there to be no doubt."""
+LEAST_RATE_HZ, MOST_RATE_HZ, MOST_CHANNELS = 500, 6_000_000, 64
 SHORTEST_PAIR_S = 0.5
 """Below this, two channels that seem to cancel each other may do so by chance."""
 
@@ -36,6 +37,15 @@ def duration_s(facts: Probe, heard: Heard | None) -> float:
     if heard and heard.whole:
         return heard.duration_s
     return facts.duration_s or (heard.duration_s if heard else 0.0)
+
+
+def beyond(facts: Probe) -> str | None:
+    """What no sound has, in a header: a rate or a number of channels that would only cost computing. Real recordings go
+    from 1,000 Hz to 5.6 MHz (as ffmpeg names DSD1024), and to 64 channels (ambisonics of order 7)."""
+    stream = facts.audio[0]
+    if stream.sample_rate_hz and not LEAST_RATE_HZ <= stream.sample_rate_hz <= MOST_RATE_HZ:
+        return f"{stream.sample_rate_hz} Hz"
+    return f"{stream.channels} channels" if stream.channels > MOST_CHANNELS else None
 
 
 def decide(facts: Probe, heard: Heard | None, settings: AudioSettings) -> Plan:

@@ -8,6 +8,7 @@ from pathlib import Path
 from pipeline.audio import downmix, fit, plan, probe
 from pipeline.audio.formats import M4A, TELLS_LENGTH
 from pipeline.audio.prove import Proof
+from pipeline.errors import RecordingRejected
 from pipeline.model import Action, AudioSettings, Memo, Plan, Probe
 
 _TELL_NO_LENGTH = frozenset({"ogg", "aac", "amr", "mp3"})
@@ -55,6 +56,8 @@ def study(path: Path, ffmpeg: str, settings: AudioSettings, *, to_make: bool = F
     Raises RecordingRejected where the file holds no sound; a plan to reject is returned, not raised.
     """
     facts = probe.probe(path, ffmpeg)
+    if what := plan.beyond(facts):
+        raise RecordingRejected("unsupported", f"Its header says {what}, which no sound has: export it again.")
     heard = _listen(facts, ffmpeg, settings, to_make)
     if not (heard and heard.whole) and _must_count(facts, to_make):
         facts = replace(facts, duration_s=probe.run_length_s(facts, ffmpeg) or facts.duration_s)
