@@ -64,7 +64,8 @@ def find(path: Path, container: str) -> Sound:
     """The sound of an MP3 (`mp3`), ADTS (`aac`) or AMR (`amr`) file. Raises OSError where it cannot be read."""
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
-        tag_bytes = start = sum(_tags_ahead(file))
+        # A tag may say that it is longer than the file.
+        tag_bytes = start = min(sum(_tags_ahead(file)), size)
         end = size
         for step in _tags_behind(file, start, size):
             end -= step

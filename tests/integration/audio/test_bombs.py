@@ -12,7 +12,7 @@ from pipeline.audio import child, convert, inspect
 from pipeline.audio.child import Limits, run
 from pipeline.errors import MemolineError, RecordingRejected
 from pipeline.model import AudioSettings
-from tests.support.bombs import BOMBS, id3, mp3_frames, sparse
+from tests.support.bombs import BOMBS, ape, id3, mp3_frames, sparse
 
 OWN_MEMORY_BYTES = 200_000_000
 OWN_CPU_S = 15.0
@@ -47,7 +47,7 @@ def test_a_header_that_no_sound_has_is_refused(name: str, tmp_path: Path) -> Non
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(BOMBS) - set(HEADERS)))
 def test_a_bomb_ends_within_limits(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Our own parsing stays small in time and memory; ffmpeg ends by itself or at its limit; the code is a known one."""
+    """Our own parsing stays small in time and memory; ffmpeg ends by itself or at its limit; the code is known."""
     monkeypatch.setattr(child, "CPU_S", 10.0)
     recording = tmp_path / name
     recording.write_bytes(BOMBS[name]())
@@ -77,6 +77,13 @@ def test_computing_beyond_the_limit_is_too_costly(ffmpeg: str, monkeypatch: pyte
     with pytest.raises(RecordingRejected) as caught:
         run(ffmpeg, ["-f", "lavfi", "-i", "anoisesrc=d=90000:r=48000", "-f", "null", "-"], Limits(wall_s=100))
     assert caught.value.code == "too-costly"
+
+
+@pytest.mark.parametrize("tag", [ape(0xFFFFFFFF, 0, 0), id3(b"", 0x0FFFFFFF), ape(0, 0, 0) + id3(b"", 5000)])
+def test_a_tag_may_be_longer_than_the_file(tag: bytes, tmp_path: Path) -> None:
+    """As it says of itself; found by fuzzing. Whatever comes of it, it is no crash."""
+    (tmp_path / "a.mp3").write_bytes(tag + mp3_frames(20))
+    assert inspect(tmp_path / "a.mp3", AudioSettings()).action in ("reject", "transcode", "remux")
 
 
 def test_a_tag_of_250_megabytes_is_stepped_over(tmp_path: Path) -> None:
