@@ -55,7 +55,7 @@ bench-webhooks: $(DEV)  ## webhooks at 200 and 1,000 a second, SQLite and Postgr
 
 lock: $(DEV)  ## resolve the locked versions anew
 	.venv/bin/python -m pip $(PIP_INSTALL) uv
-	.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate --extra local --extra postgresql pyproject.toml -o requirements/run.txt
+	.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate --extra local --extra png --extra postgresql pyproject.toml -o requirements/run.txt
 	.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate -c requirements/run.txt requirements/dev.in -o requirements/dev.txt
 	.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate requirements/ministack.in -o requirements/ministack.txt
 

@@ -128,7 +128,7 @@ class Encoder:
         cut = self.bench.cut(coding, 0.0)
         if cut is None or not cut.hush:
             return None
-        return self.bench.cut_by_copy(made, cut.at.at_s, made.path.with_name("memo-cut.m4a"))
+        return self.bench.cut_by_copy(made, cut.at, made.path.with_name("memo-cut.m4a"))
 
     def _encode(
         self, coding: fit.Coding, cut: Cut | None, length_s: float, name: str, *, from_s: float = 0.0,
@@ -158,13 +158,15 @@ class Encoder:
         whole_s = max(self.known.duration_s, 0.001) if self.known.plan.code == "split" else max(seconds, 0.001)
         return lambda done_s: tell(min((from_s + done_s) / whole_s, 1.0))
 
-    def _proven(self, made: Made, source_s: float | None = None) -> Memo:
+    def _proven(self, made: Made, source_s: float | None = None, from_s: float = 0.0) -> Memo:
         proof = prove.encoded(made.path, self.ffmpeg, samples=made.samples, sample_rate_hz=made.coding.sample_rate_hz)
         kept = replace(made.coding, keep_s=None if made.whole else made.used_s)
         told = plan.what_gives(self.known.plan.code, kept, self.known.duration_s)
         said = replace(self.known.plan, reason=f"{self.known.plan.why} {told}".rstrip())
         memo = replace(self.known, plan=said).memo(made.path, proof, trimmed=not made.whole and source_s is None)
-        return replace(memo, source_duration_s=source_s) if source_s is not None else memo
+        if made.pause_db is not None and not made.whole:
+            memo = replace(memo, pause_confidence_db=round(made.pause_db, 1))
+        return replace(memo, source_duration_s=source_s, starts_at_s=from_s) if source_s is not None else memo
 
     def _parts(self) -> tuple[Memo, ...]:
         """Parts of about equal length, each cut at a pause; each gets the bits that its own length allows."""
@@ -184,7 +186,7 @@ class Encoder:
                 self.settings.max_bytes, length_s, self.source_rate_hz, self.bounds.most_kbps, self.bounds.least_kbps
             ) or fit.coding_at(self.bounds.least_kbps, self.source_rate_hz)  # fmt: skip
             made = self._part(replace(coding, keep_s=keep_s), from_s, length_s, f"part{number}")
-            memos.append(self._proven(made, source_s=total_s))
+            memos.append(self._proven(made, source_s=total_s, from_s=from_s))
             from_s += made.used_s
             if made.whole:
                 break  # the recording is shorter than its header says

@@ -31,6 +31,7 @@ _WRITTEN = re.compile(
 )
 _TIME = re.compile(r"^(?:size|frame)=.* time=(\d+):(\d\d):(\d\d\.\d+)", re.MULTILINE)
 _LEVEL = re.compile(r"^\[astats@(\w+) @ \w+\] (Channel|Peak level dB|RMS level dB): (\S+)", re.MULTILINE)
+_STEP_LEVEL = re.compile(r"^lavfi\.astats\.Overall\.RMS_level=(-?(?:inf|\d+\.\d+))$", re.MULTILINE)
 _LOUDNESS = re.compile(r"^  Integrated loudness:\n +I: +(-?\d+\.\d) LUFS", re.MULTILINE)
 
 _NO_DECODER = re.compile(
@@ -219,6 +220,11 @@ def levels(report: str, name: str = "levels") -> tuple[Level, ...]:
         Level(peak_db=row.get("Peak level dB", silent), rms_db=row.get("RMS level dB", silent))
         for _, row in sorted(measured.items())
     )
+
+
+def level_each_step(report: str) -> tuple[float, ...]:
+    """Read the level of each step, in dBFS, that `ametadata` printed."""
+    return tuple(float(value) for value in _STEP_LEVEL.findall(report))
 
 
 def loudness_lufs(report: str) -> float | None:

@@ -48,7 +48,7 @@ class Converted:
     the end was left out; truncated: the recording itself breaks off. bitrate_kbps: the average of the whole file.
     kept_s, dropped_s: seconds of the recording that are in it, and that were left out at its end; starts_at_s: where in
     the recording it begins, as a part of several. pause_confidence_db: of the pause that it ends in, as in
-    `pipeline.model.Memo`."""
+    `pipeline.model.Memo`. waveform: path of the picture, where one was drawn."""
 
     action: str
     path: str | None
@@ -65,6 +65,7 @@ class Converted:
     starts_at_s: float
     pause_confidence_db: float | None
     truncated: bool = False
+    waveform: str | None = None
     parts: tuple[Converted, ...] = ()
 
     def as_json(self) -> dict[str, object]:

@@ -106,6 +106,18 @@ def _pieces(demuxer: str | None) -> list[str]:
     return ["-max_size", "1024"] if demuxer == "wav" else []
 
 
+def level_args(facts: Probe, from_s: float, length_s: float, step_samples: int) -> list[str]:
+    """Print the level of each step, of samples at 16 kHz, from from_s on; nothing of the sound itself comes out."""
+    source, start = _start_args(facts, from_s, jump=True)
+    steps = [
+        *("aresample=16000", f"atrim=end={length_s:.6f}", f"asetnsamples=n={step_samples}:p=0"),
+        *("astats=metadata=1:reset=1:measure_perchannel=none:measure_overall=RMS_level",),
+        *("ametadata=mode=print:key=lavfi.astats.Overall.RMS_level:file=-",),
+    ]
+    filters = ",".join([*start, EVEN, *steps])
+    return ["-loglevel", "error", *source, *_ONE_STREAM, "-af", filters, "-f", "null", "-"]
+
+
 def opening_args(demuxer: str, path: Path, skip_bytes: int) -> list[str]:
     """Hash the first second of the decoded sound to the standard output."""
     return [

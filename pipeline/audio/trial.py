@@ -24,7 +24,8 @@ HUSH_DB = -70.0
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Made:
     """One encode. samples: how many it must decode to; used_s: how much of the recording that is; whole: nothing of it
-    was left out at the end; stopped: at the bytes that it was allowed. heard: where it was listened to as well."""
+    was left out at the end; stopped: at the bytes that it was allowed. heard: where it was listened to as well.
+    pause_db: depth of the pause that it ends in."""
 
     path: Path
     size_bytes: int
@@ -34,6 +35,7 @@ class Made:
     stopped: bool
     coding: fit.Coding
     heard: Heard | None = None
+    pause_db: float | None = None
 
     def measured(self, limit_bytes: int) -> fit.Measured:
         """The same for the rules of `fit`: its frames are looked at where more is to be found out."""
@@ -91,6 +93,7 @@ class Bench:
         return Made(
             path=to, size_bytes=to.stat().st_size, samples=found.written_samples, used_s=used_s, coding=coding,
             stopped=stopped, whole=whole, heard=self._heard(done.report, whole=whole) if listen else None,
+            pause_db=at.depth_db if at else None,
         )  # fmt: skip
 
     def _heard(self, text: str, *, whole: bool) -> Heard:
@@ -124,15 +127,15 @@ class Bench:
         around = levels[max(frame - _AROUND, 0) : frame + _AROUND]
         return Cut(at=found, hush=bool(around) and max(around) <= HUSH_DB)
 
-    def cut_by_copy(self, made: Made, at_s: float, to: Path) -> Made:
+    def cut_by_copy(self, made: Made, at: pause.Cut, to: Path) -> Made:
         """The beginning of an encode, cut between two of its frames. Raises ToolFailed."""
         rate = made.coding.sample_rate_hz
-        frames = int(at_s * rate / 1024) + 1  # the first one holds the coder's delay
+        frames = int(at.at_s * rate / 1024) + 1  # the first one holds the coder's delay
         done = child.run(self.ffmpeg, transcode.first_frames_args(made.path, frames, to), child.Limits())
         if done.returncode or not to.exists():
             raise ToolFailed(done.argv, done.returncode, done.report)
         samples = (frames - 1) * 1024
         return Made(
             path=to, size_bytes=to.stat().st_size, samples=samples, used_s=samples / rate, coding=made.coding,
-            stopped=False, whole=False,
+            stopped=False, whole=False, pause_db=at.depth_db,
         )  # fmt: skip

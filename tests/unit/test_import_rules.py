@@ -17,6 +17,7 @@ ONLY_IN = {
     "linq": {"pipeline/sending/messenger.py", "infra/local/sandbox/pytest_plugin.py"},
     "psycopg": {"pipeline/ledger"},
     "pydub": {"pipeline/audio/pause.py"},
+    "PIL": {"pipeline/audio/png.py"},
     "boto3": {"pipeline/hosting", "infra/local"},
     "botocore": {"pipeline/hosting", "infra/local"},
     "sqlalchemy": {"pipeline/ledger"},

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,7 +15,7 @@ import click
 from pipeline.errors import MemolineError, RecordingRejected
 from workers.cli.bar import Bar
 from workers.cli.crew import cores, results
-from workers.cli.gathering import Found, gather
+from workers.cli.gathering import Found, gather, pictures
 from workers.cli.options import json_lines
 from workers.cli.output import Output
 
@@ -66,9 +67,15 @@ def inspect(files: tuple[str, ...], jobs: int, as_json: bool) -> int:
 @click.option(
     "-o", "--out", "out_dir", required=True, metavar="DIR", type=click.Path(path_type=Path), help="Where the memos go."
 )
+@click.option(
+    "--waveform",
+    metavar="PICTURE",
+    type=click.Path(path_type=Path),
+    help="Draw what was kept and where it was cut: a name.svg or name.png, or a folder for a name.svg of each.",
+)
 @at_once
 @json_lines
-def convert(files: tuple[str, ...], out_dir: Path, jobs: int, as_json: bool) -> int:
+def convert(files: tuple[str, ...], out_dir: Path, waveform: Path | None, jobs: int, as_json: bool) -> int:
     """Do the audio step alone: make each recording a file that Linq accepts. Needs no network.
 
     A folder stands for all files in it and its folders, hidden ones and DIR left out; their memos lie in the same
@@ -78,19 +85,24 @@ def convert(files: tuple[str, ...], out_dir: Path, jobs: int, as_json: bool) -> 
     Example: memoline convert lecture.webm archive/ -o out/
     """
     from pipeline.audio import convert as make
+    from pipeline.audio import draw
     from pipeline.environment import load_audio_settings
     from workers.cli.audio_rows import CONVERTED, converted
     from workers.cli.listing import Listing
 
     settings, found = load_audio_settings(), gather(files, out_dir)
     listing = Listing("FILE", [item.path for item in found], CONVERTED, "MEMO")
+    picture_of = pictures(waveform, found)
 
     def work(item: Found, tell: Callable[[float], None]) -> Converted:
-        return make(item.path, out_dir / item.into, settings, on_progress=tell, name=item.name)
+        made = make(item.path, out_dir / item.into, settings, on_progress=tell, name=item.name)
+        picture = picture_of(item)
+        return replace(made, waveform=str(draw(item.path, made, picture, settings))) if picture else made
 
     def row(item: Found, made: Converted) -> tuple[Mapping[str, object], str]:
         where = ", ".join(str(part.path) for part in made.parts or (made,))
         told = f"{item.path}: {made.action}, {made.size_bytes} bytes, {where}"
+        told += f", {made.waveform}" if made.waveform else ""
         fields = {"source": str(Path(item.path).absolute()), **made.as_json()}
         return fields, listing.row(item.path, converted(made), f"{_near(where)}: {made.reason}", told)
 

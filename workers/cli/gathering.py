@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -57,3 +57,19 @@ def _named_apart(found: Sequence[Found]) -> Iterator[Found]:
             number += 1
             name = f"{item.name}-{number}"
         yield replace(item, name=name)
+
+
+def pictures(named: Path | None, found: Sequence[Found]) -> Callable[[Found], Path | None]:
+    """Where the picture of each recording goes: the file named, or, in a folder, the name of its memo as an SVG.
+
+    Raises Misuse `bad-waveform` for a file that several recordings would share, or of another kind.
+    """
+    if named is None:
+        return lambda _: None
+    if named.is_dir() or not named.suffix:
+        return lambda item: named / item.into / f"{item.name}.svg"
+    if named.suffix.lower() not in (".svg", ".png"):
+        raise Misuse("bad-waveform", f"{named} is neither .svg nor .png: name one of them, or a folder.")
+    if len(found) != 1:
+        raise Misuse("bad-waveform", f"{named} is one picture for {len(found)} recordings: name a folder.")
+    return lambda _: named
