@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full simulate chaos fuzz up down lint bench bench-webhooks lock clean
+.PHONY: help setup demo test test-full simulate chaos fuzz up down lint bench bench-long bench-sound bench-webhooks lock clean
 
 PYTHON ?= python3
 # pip compiles on one core; without compiling at all every command takes 2 s longer where bytecode is not written.
@@ -7,6 +7,7 @@ PIP_INSTALL := install --quiet --disable-pip-version-check --no-compile
 COMPILE := -m compileall -q -j 0
 RUN := .venv/.run-installed
 DEV := .venv/.dev-installed
+SOUND := .venv/.sound-installed
 S3 := .venv-ministack/.installed
 
 help:  ## list the commands
@@ -47,8 +48,14 @@ lint: $(DEV)  ## ruff and mypy
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
-bench: $(DEV) $(S3)  ## ratios against a naive pipeline, measured in one run
+bench: $(DEV)  ## ratios against a naive pipeline, measured in one run
 	.venv/bin/python -m tests.bench
+
+bench-long: $(DEV)  ## the same for recordings of 60 minutes; takes long
+	.venv/bin/python -m tests.bench --long
+
+bench-sound: $(DEV) $(SOUND)  ## PESQ and STOI of each bitrate (PESQ needs a C compiler)
+	.venv/bin/python -m tests.bench.sound
 
 bench-webhooks: $(DEV)  ## webhooks at 200 and 1,000 a second, SQLite and PostgreSQL, with kill -9
 	.venv/bin/python -m tests.bench.webhooks
@@ -58,6 +65,7 @@ lock: $(DEV)  ## resolve the locked versions anew
 	.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate --extra local --extra png --extra postgresql pyproject.toml -o requirements/run.txt
 	.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate -c requirements/run.txt requirements/dev.in -o requirements/dev.txt
 	.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate requirements/ministack.in -o requirements/ministack.txt
+	.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate requirements/sound.in -o requirements/sound.txt
 
 clean: down  ## remove what was installed and made, not the recordings you sent
 	rm -rf .venv .venv-ministack .memoline-demo build *.egg-info
@@ -74,6 +82,10 @@ $(RUN): .venv/bin/python requirements/run.txt pyproject.toml
 $(DEV): $(RUN) requirements/dev.txt
 	.venv/bin/python -m pip $(PIP_INSTALL) -r requirements/dev.txt
 	.venv/bin/python $(COMPILE) .venv/lib
+	@touch $@
+
+$(SOUND): $(DEV) requirements/sound.txt
+	.venv/bin/python -m pip $(PIP_INSTALL) -r requirements/sound.txt
 	@touch $@
 
 $(S3): requirements/ministack.txt

@@ -36,8 +36,7 @@ class Band:
 
 
 LADDER: tuple[Band, ...] = (
-    Band(from_kbps=80, sample_rate_hz=48000, cutoff_hz=None),
-    Band(from_kbps=56, sample_rate_hz=48000, cutoff_hz=14000),
+    Band(from_kbps=56, sample_rate_hz=48000, cutoff_hz=None),
     Band(from_kbps=44, sample_rate_hz=32000, cutoff_hz=12000),
     Band(from_kbps=36, sample_rate_hz=32000, cutoff_hz=10000),
     Band(from_kbps=22, sample_rate_hz=32000, cutoff_hz=7000),

@@ -6,7 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from pipeline.audio.fit import predicted_bytes
 from pipeline.audio.plan import decide
 from pipeline.audio.probe import Heard
 from pipeline.audio.report import Level
@@ -79,3 +82,37 @@ def test_overflow(minutes: int, overflow: str, code: str) -> None:
     wav = replace(wav, audio=(replace(STREAM, codec="flac", profile=None, bitrate_kbps=None),))
     heard = replace(HEARD, whole=False, duration_s=10)
     assert decide(wav, heard, AudioSettings(overflow=overflow)).code == code  # type: ignore[arg-type]
+
+
+@given(
+    st.floats(0.05, 40_000), st.sampled_from([8000, 16000, 22050, 44100, 48000, 96000]), st.floats(6, 2000),
+    st.integers(50_000, 100_000_000), st.sampled_from(["compress", "cut", "split", "reject"]),
+)  # fmt: skip
+def test_no_plan_to_encode_breaks_the_limit(
+    duration_s: float, rate_hz: int, source_kbps: float, limit: int, overflow: str
+) -> None:
+    """For any length, rate, bitrate and limit: what is planned is predicted to fit, in the bitrates that are allowed,
+    and a cut lies before the end."""
+    stream = replace(STREAM, codec="vorbis", profile=None, sample_rate_hz=rate_hz, bitrate_kbps=source_kbps)
+    facts = replace(FACTS, container="ogg", duration_s=duration_s, size_bytes=limit, audio=(stream,))
+    settings = AudioSettings(max_bytes=limit, overflow=overflow)  # type: ignore[arg-type]
+    planned = decide(facts, None, settings)
+    if planned.action is Action.REJECT:
+        assert overflow == "reject" and planned.code == "too-long"
+        return
+    assert planned.bitrate_kbps and planned.sample_rate_hz
+    assert settings.min_bitrate_kbps <= planned.bitrate_kbps <= settings.bitrate_kbps
+    kept_s = planned.keep_s or duration_s
+    assert predicted_bytes(planned.bitrate_kbps, kept_s, planned.sample_rate_hz) <= limit
+    assert planned.keep_s is None or (planned.code in ("cut", "split") and planned.keep_s < duration_s)
+
+
+@given(st.floats(1, 20_000), st.floats(1.01, 3), st.integers(50_000, 100_000_000))
+def test_a_larger_limit_never_gives_less(duration_s: float, more: float, limit: int) -> None:
+    """More room: more of the recording, or as much of it with at least as many bits."""
+    facts = replace(FACTS, container="flac", duration_s=duration_s, size_bytes=10**9)
+    facts = replace(facts, audio=(replace(STREAM, codec="flac", profile=None, bitrate_kbps=None),))
+    small, large = (decide(facts, None, AudioSettings(max_bytes=size)) for size in (limit, int(limit * more)))
+    kept = [(row.keep_s or duration_s, row.bitrate_kbps or 0) for row in (small, large)]
+    assert kept[0][0] <= kept[1][0]
+    assert kept[0][1] <= kept[1][1]
