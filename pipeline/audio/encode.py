@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.audio import downmix, fit, plan, probe, prove
+from pipeline.audio import downmix, fit, plan, probe, prove, split
 from pipeline.audio.study import Study
 from pipeline.audio.transcode import Progress
 from pipeline.audio.trial import Bench, Cut, Made
@@ -173,28 +173,28 @@ class Encoder:
         total_s = self.known.duration_s
         rate = fit.coding_at(self.bounds.least_kbps, self.source_rate_hz).sample_rate_hz
         most_s = 0.95 * fit.seconds_that_fit(self.settings.max_bytes, self.bounds.least_kbps, rate)
-        count = int(total_s // most_s) + 1
+        count = split.parts(total_s, most_s)
         if count > MAX_PARTS:
             raise RecordingRejected("too-long", f"The recording would need {count} memos: shorten it.")
         memos: list[Memo] = []
         from_s = 0.0
         for number in range(1, count + 1):
-            left_s = total_s - from_s
-            length_s = left_s / (count - number + 1)
+            piece = split.next_piece(total_s - from_s, count - number + 1, most_s)
+            length_s = piece.share_s
             keep_s = length_s if number < count else None
             coding = fit.whole(
                 self.settings.max_bytes, length_s, self.source_rate_hz, self.bounds.most_kbps, self.bounds.least_kbps
             ) or fit.coding_at(self.bounds.least_kbps, self.source_rate_hz)  # fmt: skip
-            made = self._part(replace(coding, keep_s=keep_s), from_s, length_s, f"part{number}")
+            cut = self.bench.cut(replace(coding, keep_s=keep_s), from_s, piece.window_s)
+            made = self._part(replace(coding, keep_s=keep_s), cut, from_s, length_s, f"part{number}")
             memos.append(self._proven(made, source_s=total_s, from_s=from_s))
             from_s += made.used_s
             if made.whole:
                 break  # the recording is shorter than its header says
         return tuple(memos)
 
-    def _part(self, coding: fit.Coding, from_s: float, length_s: float, name: str) -> Made:
+    def _part(self, coding: fit.Coding, cut: Cut | None, from_s: float, length_s: float, name: str) -> Made:
         """One part of a split; its length stays, so only its bits are lowered when it came out too large."""
-        cut = self.bench.cut(coding, from_s)
         for number in range(MAX_ENCODES):
             made = self._encode(coding, cut, length_s, f"{name}-{number}", from_s=from_s)
             if made.size_bytes < self.settings.max_bytes:

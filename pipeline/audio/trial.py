@@ -104,13 +104,14 @@ class Bench:
             return hear(self.facts, self.ffmpeg, None)
         return heard_in(text, self.facts, whole=whole)
 
-    def cut(self, coding: fit.Coding, from_s: float) -> Cut | None:
-        """Seek a pause in the last seconds that fit: 20 of them, but at most 5 % of what is kept. A true pause is
-        better than the few more seconds without one behind coding.not_before_s. None where all is kept."""
+    def cut(self, coding: fit.Coding, from_s: float, window_s: float | None = None) -> Cut | None:
+        """Seek a pause in the last seconds that fit: window_s, else 20, but at most 5 % of what is kept. A true pause
+        is better than the few more seconds without one behind coding.not_before_s. None where all is kept."""
         if coding.keep_s is None:
             return None
         keep_s = coding.keep_s
-        start_s = max(keep_s - min(pause.WINDOW_S, 0.05 * keep_s), 0.0)
+        window_s = min(pause.WINDOW_S, 0.05 * keep_s) if window_s is None else window_s
+        start_s = max(keep_s - window_s, 0.0)
         to = self.place / "window.wav"
         args = transcode.window_args(self.facts, self.mix, from_s + start_s, keep_s - start_s, to)
         child.run(self.ffmpeg, args, child.Limits(wall_s=120 + (from_s + keep_s) / 10))

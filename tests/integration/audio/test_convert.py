@@ -147,6 +147,10 @@ def test_split_keeps_everything(make: Make, tmp_path: Path) -> None:
     assert memo.path is None and len(memo.parts) >= 2
     assert sum(part.duration_s for part in memo.parts) == pytest.approx(160, abs=0.1)
     assert all(part.size_bytes < 250_000 for part in memo.parts)
+    ends = [part.starts_at_s + part.kept_s for part in memo.parts]
+    assert [part.starts_at_s for part in memo.parts[1:]] == pytest.approx(ends[:-1], abs=0.01)
+    assert all(end % 5 < 0.6 for end in ends[:-1]), "a part ends outside a pause"
+    assert all((part.pause_confidence_db or 0) > 15 for part in memo.parts[:-1])
     memos = AudioRunner(None).prepare(tmp_path / "in" / "a.flac", tmp_path / "again", settings)
     assert [one.sha256 for one in memos] == [part.sha256 for part in memo.parts]
 
