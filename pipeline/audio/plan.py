@@ -10,6 +10,7 @@ from pipeline.model import Action, AudioSettings, AudioStream, Plan, Probe
 ALL_SILENT = "It is all digital silence."
 _SURELY = 1.1
 """By how much more than the limit frames must seem to take, for there to be no doubt."""
+NO_SOUND = "The recording has an audio stream but no sound in it: record it again."
 LEAST_RATE_HZ, MOST_RATE_HZ, MOST_CHANNELS = 500, 6_000_000, 64
 SHORTEST_PAIR_S = 0.5
 """Below this, two channels that seem to cancel each other may do so by chance."""
@@ -56,7 +57,7 @@ def decide(facts: Probe, heard: Heard | None, settings: AudioSettings) -> Plan:
     if heard is None:
         return transcode(facts, None, settings, _why_transcode(facts, accepted, fits), accepted)
     if heard.samples == 0:
-        return _reject("no-sound", "The recording has an audio stream but no sound in it: record it again.")
+        return _reject("no-sound", NO_SOUND)
     why_not = _damage(facts, heard)
     if accepted and fits and not why_not:
         return _pass_through(facts, heard, accepted)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from pipeline.audio import boxes, child, fit, pause, report, transcode
 from pipeline.audio.downmix import Downmix
+from pipeline.audio.plan import NO_SOUND
 from pipeline.audio.probe import Heard, hear, heard_in
-from pipeline.errors import ToolFailed
+from pipeline.errors import RecordingRejected, ToolFailed
 from pipeline.model import Probe
 
 _INDEX_BYTES = 1 << 25
@@ -74,7 +75,7 @@ class Bench:
         listen: bool = False, on_progress: transcode.Progress | None = None,
     ) -> Made:  # fmt: skip
         """Encode from from_s to the cut, to the end of the recording or, for a coding that fills, to the limit. Raises
-        ToolFailed."""
+        ToolFailed, and RecordingRejected `no-sound` where not one sample was decoded."""
         # What fills nothing comes to this only where a recording is much longer than it says.
         stop_bytes = self.limit_bytes if coding.fill else 2 * self.limit_bytes + (1 << 20)
         at = cut.at if cut else None
@@ -90,9 +91,12 @@ class Bench:
         used_s = found.written_samples / coding.sample_rate_hz
         stopped = found.written_bytes + _HEAD_BYTES >= stop_bytes
         whole = not stopped and (at is None or used_s < at.at_s - 0.1)
+        heard = self._heard(done.report, whole=whole) if listen else None
+        if not found.samples and from_s <= 0:
+            raise RecordingRejected("no-sound", NO_SOUND)  # what came out is the padding
         return Made(
             path=to, size_bytes=to.stat().st_size, samples=found.written_samples, used_s=used_s, coding=coding,
-            stopped=stopped, whole=whole, heard=self._heard(done.report, whole=whole) if listen else None,
+            stopped=stopped, whole=whole, heard=heard,
             pause_db=at.depth_db if at else None,
         )  # fmt: skip
 

@@ -12,6 +12,7 @@ from pipeline.audio import child, convert, inspect
 from pipeline.audio.child import Limits, run
 from pipeline.errors import MemolineError, RecordingRejected
 from pipeline.model import AudioSettings
+from tests.integration.audio.conftest import Make
 from tests.support.bombs import BOMBS, ape, id3, mp3_frames, sparse
 
 OWN_MEMORY_BYTES = 200_000_000
@@ -94,3 +95,14 @@ def test_a_tag_of_250_megabytes_is_stepped_over(tmp_path: Path) -> None:
     made = convert(recording, tmp_path / "out", AudioSettings())
     assert made.duration_s == pytest.approx(300 * 576 / 24000, rel=0.02)
     assert _memory("VmHWM") - before < OWN_MEMORY_BYTES
+
+
+def test_padding_is_no_sound(make: Make, tmp_path: Path) -> None:
+    """A recording of which not one sample decodes becomes no memo of silence (found by fuzzing)."""
+    whole = make("a.wma", "-c:a", "wmav2").read_bytes()
+    data = whole.index(bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c"))
+    (tmp_path / "hollow.wma").write_bytes(whole[: data + 50] + bytes(len(whole) - data - 50))
+    assert inspect(tmp_path / "hollow.wma", AudioSettings()).code == "no-sound"
+    with pytest.raises(RecordingRejected) as caught:
+        convert(tmp_path / "hollow.wma", tmp_path / "out", AudioSettings())
+    assert caught.value.code == "no-sound" and list((tmp_path / "out").iterdir()) == []
