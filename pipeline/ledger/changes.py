@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from pipeline.errors import Fenced, KeyReused, NoSuchJob
 from pipeline.ledger.rows import changed_columns, new_row, plain, to_job
 from pipeline.ledger.states import WAITING
 from pipeline.ledger.tables import history, in_states, jobs
-from pipeline.ledger.upsert import insert_new
+from pipeline.ledger.upsert import inserted
 from pipeline.model import HistoryEntry, Job, NewJob, State
+
+# Built once: building a statement takes longer than running it.
+_OF_JOB: Final = jobs.c.job_id == bindparam("of_job")
+_ONE: Final = select(jobs).where(_OF_JOB)
+_CHANGE: Final = update(jobs).where(_OF_JOB, jobs.c.rev == bindparam("as_read")).returning(jobs)
+_LINE: Final = insert(history)
 
 
 def add_or_find(connection: Connection, new: NewJob, *, now: float, by: str) -> Job:
     """The job for a request, inserted or found. Raises KeyReused where its id or key belongs to other input."""
-    row = new_row(new.request, job_id=new.job_id, state=new.state, code=new.code, message=new.message, now=now)
-    fresh = insert_new(connection, jobs, row)
-    found = _by_id(connection, new.job_id)
-    if fresh and found:
+    values = new_row(new.request, job_id=new.job_id, state=new.state, code=new.code, message=new.message, now=now)
+    row = inserted(connection, jobs, values)
+    found = to_job(row) if row else _by_id(connection, new.job_id)
+    if row and found:
         _remember(connection, None, found, now=now, by=by)
     if found is None or found.fingerprint != new.request.fingerprint:
         raise KeyReused(new.request.key, found.job_id if found else _owner_of(connection, new.request.key))
@@ -38,9 +44,8 @@ def get(connection: Connection, job_id: str) -> Job:
 
 def compare_and_set(connection: Connection, job: Job, columns: Mapping[str, Any]) -> Job:
     """Change a job that is still as it was read. Raises Fenced where somebody was faster."""
-    same = (jobs.c.job_id == job.job_id) & (jobs.c.rev == job.rev)
-    statement = update(jobs).where(same).values(rev=job.rev + 1, **columns).returning(jobs)
-    row = connection.execute(statement).mappings().first()
+    values = {**columns, "rev": job.rev + 1, "of_job": job.job_id, "as_read": job.rev}
+    row = connection.execute(_CHANGE, values).mappings().first()
     if row is None:
         raise Fenced(job.job_id)
     return to_job(row)
@@ -100,11 +105,11 @@ def history_of(connection: Connection, job_id: str) -> tuple[HistoryEntry, ...]:
 def _remember(connection: Connection, was: State | None, job: Job, *, now: float, by: str) -> None:
     line = {"job_id": job.job_id, "at": now, "from_state": was and str(was), "to_state": str(job.state)}
     line |= {"code": job.code, "message": job.message, "actor": by}
-    connection.execute(insert(history).values(**line, attempt=job.attempts))
+    connection.execute(_LINE, line | {"attempt": job.attempts})
 
 
 def _by_id(connection: Connection, job_id: str) -> Job | None:
-    row = connection.execute(select(jobs).where(jobs.c.job_id == job_id)).mappings().first()
+    row = connection.execute(_ONE, {"of_job": job_id}).mappings().first()
     return to_job(row) if row else None
 
 

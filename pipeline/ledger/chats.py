@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from sqlalchemy import Connection, RowMapping, delete, func, select, update
+from sqlalchemy import RowMapping, bindparam, delete, func, select, update
 
 from pipeline.ledger import changes
 from pipeline.ledger.engine import Database
@@ -16,6 +14,9 @@ from pipeline.ports import Clock
 EVERYBODY = ("linq", "all")
 """Scopes that concern every chat; `all` is how it was called before, and older processes may still write it."""
 
+_CHAT = select(chats).where(chats.c.chat_id == bindparam("of_chat"))
+_PAUSES = select(pauses).where(pauses.c.scope.in_(bindparam("scopes", expanding=True)))
+
 
 class ChatLedger:
     """The part of the ledger that is about who may be sent to. Raises as the ledger does."""
@@ -25,12 +26,11 @@ class ChatLedger:
 
     def chat(self, chat_id: str) -> Chat:
         """What is known of a chat, with the pauses of it, its line and everybody."""
-        scopes = [*EVERYBODY, f"chat:{chat_id}"]
         with self.database.read() as connection:
-            row = connection.execute(select(chats).where(chats.c.chat_id == chat_id)).mappings().first()
-            if row and row["line"]:
-                scopes.append(f"line:{row['line']}")
-            return Chat(**(row or {"chat_id": chat_id}), pauses=_pauses(connection, pauses.c.scope.in_(scopes)))
+            row = connection.execute(_CHAT, {"of_chat": chat_id}).mappings().first()
+            scopes = [*EVERYBODY, f"chat:{chat_id}", *([f"line:{row['line']}"] if row and row["line"] else [])]
+            found = connection.execute(_PAUSES, {"scopes": scopes}).mappings()
+            return Chat(**(row or {"chat_id": chat_id}), pauses=tuple(map(_pause, found)))
 
     def note_chat(self, chat_id: str, *, line: str | None = None, heard_at: float = 0.0) -> None:
         """Keep what was learnt of a chat; what is not given stays, and `heard_at` never goes back."""
@@ -67,8 +67,9 @@ class ChatLedger:
 
     def pauses(self, now: float) -> tuple[Pause, ...]:
         """All pauses that are not over, the longest first."""
+        running = select(pauses).where(pauses.c.until_at > now).order_by(pauses.c.until_at.desc())
         with self.database.read() as connection:
-            return _pauses(connection, pauses.c.until_at > now)
+            return tuple(map(_pause, connection.execute(running).mappings()))
 
     def mark(self, what: str, who: str, until: float) -> int:
         """Remember until a time that something happened to somebody. Returns to how many different ones it did."""
@@ -77,11 +78,6 @@ class ChatLedger:
             connection.execute(delete(marks).where(marks.c.until_at <= self._clock.now()))
             put(connection, marks, {"what": what, "who": who, "until_at": until}, by=("what", "who"))
             return int(connection.execute(how_many).scalar_one())
-
-
-def _pauses(connection: Connection, which: Any) -> tuple[Pause, ...]:
-    found = connection.execute(select(pauses).where(which).order_by(pauses.c.until_at.desc())).mappings()
-    return tuple(map(_pause, found))
 
 
 def _pause(row: RowMapping) -> Pause:

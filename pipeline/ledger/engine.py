@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from pipeline.errors import JobFailed, MemolineError, Misuse, PartUnreachable
+from pipeline.ledger.group import GroupCommit
 
 BUSY_TIMEOUT_S: Final = 10
 CONNECT_TIMEOUT_S: Final = 5
@@ -34,6 +35,7 @@ class Database:
         self._given = url_or_engine if isinstance(url_or_engine, Engine) else None
         self.url = url_or_engine.url if isinstance(url_or_engine, Engine) else parse_url(url_or_engine)
         self._engines: dict[int, Engine] = {}
+        self._groups: dict[int, GroupCommit] = {}
         self._shared = threading.local()
 
     @property
@@ -60,7 +62,7 @@ class Database:
         if (shared := self._of_group()) is not None:
             yield shared
             return
-        with translated(self.url), self.engine.execution_options(memoline_write=True).begin() as connection:
+        with translated(self.url), self._writer() as connection:
             yield connection
 
     @contextmanager
@@ -77,8 +79,19 @@ class Database:
     def _of_group(self) -> Connection | None:
         return getattr(self._shared, "connection", None)
 
+    def _writer(self) -> AbstractContextManager[Connection]:
+        if self.url.get_backend_name() != "sqlite":
+            return self.engine.begin()
+        pid = os.getpid()
+        group = self._groups.get(pid)
+        if group is None:
+            writing = self.engine.execution_options(memoline_write=True)
+            group = self._groups.setdefault(pid, GroupCommit(writing))
+        return group.part()
+
     def close(self) -> None:
         """Close the connections of this process."""
+        self._groups.pop(os.getpid(), None)
         engine = self._engines.pop(os.getpid(), None)
         if engine is not None:
             engine.dispose()

@@ -7,7 +7,7 @@ Every method is one short transaction, safe for any number of threads and proces
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -127,7 +127,7 @@ class SqlLedger(ReportLedger, ChatLedger):
     def heads(self, chat_id: str, now: float) -> tuple[Job, ...]:
         """The job at the head of each lane of a chat, live first; none to two. One whose own `not_before` lies ahead
         is passed over until it is due; one that backs off (`retry_at`) is not; one that may be on its way is first."""
-        return self._select(queries.heads(chat_id, now))
+        return self._select(queries.heads(), {"chat_id": chat_id, "now": now})
 
     def due(self, now: float, limit: int) -> tuple[Job, ...]:
         """Jobs that should be hinted, at most `limit`, fairly mixed: RECEIVED and due; PREPARING with a lease that ran
@@ -220,10 +220,10 @@ class SqlLedger(ReportLedger, ChatLedger):
         with self.database.read() as connection:
             return [dict(row) for row in connection.execute(statement).mappings()]
 
-    def _select(self, statement: Select[Any]) -> tuple[Job, ...]:
+    def _select(self, statement: Select[Any], values: Mapping[str, Any] | None = None) -> tuple[Job, ...]:
         with self.database.read() as connection:
-            return _jobs(connection, statement)
+            return _jobs(connection, statement, values)
 
 
-def _jobs(connection: Connection, statement: Select[Any]) -> tuple[Job, ...]:
-    return tuple(to_job(row) for row in connection.execute(statement).mappings())
+def _jobs(connection: Connection, statement: Select[Any], values: Mapping[str, Any] | None = None) -> tuple[Job, ...]:
+    return tuple(to_job(row) for row in connection.execute(statement, values).mappings())

@@ -7,10 +7,11 @@ shows that it fits. A test asserts the plans.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from itertools import chain, zip_longest
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, case, func, or_, select
+from sqlalchemy import BindParameter, ColumnElement, ScalarSelect, Select, and_, bindparam, case, func, or_, select
 
 from pipeline.ledger.states import ENDED_UNSENT, IN_FLIGHT, KEEPS_PLACE, MAY_STEP_ASIDE, OPEN, POLLED
 from pipeline.ledger.tables import ZERO, fixed, in_states, jobs
@@ -20,26 +21,31 @@ _EARLIER: Final = jobs.alias("earlier")
 _LANES: Final[tuple[Lane, Lane]] = ("live", "backfill")
 
 
-def heads(chat_id: str, now: float) -> Select[Any]:
-    """The first job of each lane of a chat that holds a place; live before backfill."""
+@cache
+def heads() -> Select[Any]:
+    """The first job of each lane of the chat `chat_id` that holds a place at `now`; live before backfill."""
+    chat_id: BindParameter[str] = bindparam("chat_id", type_=jobs.c.chat_id.type)
+    now: BindParameter[float] = bindparam("now", type_=jobs.c.not_before.type)
     firsts = [func.coalesce(_in_flight(chat_id, lane), _first(chat_id, lane, now)) for lane in _LANES]
     return select(jobs).where(jobs.c.seq.in_(firsts)).order_by(jobs.c.lane.desc())
 
 
-def _in_flight(chat_id: str, lane: Lane) -> ScalarSelect[Any]:
+def _in_flight(chat_id: BindParameter[str], lane: Lane) -> ScalarSelect[Any]:
     """A job that was due earlier but registered later may be on its way already: it is the head until that is known."""
     e = _EARLIER
     flying = and_(e.c.chat_id == chat_id, e.c.lane == lane, in_states(IN_FLIGHT, e.c.state))
     return select(e.c.seq).where(flying).order_by(e.c.seq).limit(1).scalar_subquery()
 
 
-def _first(chat_id: str, lane: Lane, now: float) -> ScalarSelect[Any]:
+def _first(chat_id: BindParameter[str], lane: Lane, now: BindParameter[float]) -> ScalarSelect[Any]:
     e = _EARLIER
     here = and_(e.c.chat_id == chat_id, e.c.lane == lane, _holds_place(e.c.state, e.c.not_before, now))
     return select(e.c.seq).where(here).order_by(e.c.seq).limit(1).scalar_subquery()
 
 
-def _holds_place(state: ColumnElement[Any], not_before: ColumnElement[Any], now: float) -> ColumnElement[bool]:
+def _holds_place(
+    state: ColumnElement[Any], not_before: ColumnElement[Any], now: float | BindParameter[float]
+) -> ColumnElement[bool]:
     return and_(in_states(KEEPS_PLACE, state), or_(not_before <= now, ~in_states(MAY_STEP_ASIDE, state)))
 
 

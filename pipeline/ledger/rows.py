@@ -12,6 +12,7 @@ from pipeline.model import Hosted, Job, Request, State, StoredRecording
 
 V = TypeVar("V", StoredRecording, Hosted)
 
+_FIELDS: Final = tuple(field.name for field in fields(Job))
 _KEPT: Final = frozenset({"seq", "job_id", "key", "fingerprint", "state", "rev", "created_at", "updated_at"})
 CHANGEABLE: Final = frozenset(field.name for field in fields(Job)) - _KEPT
 """What a move or a note may change by name; the rest only the ledger changes, or nobody."""
@@ -19,7 +20,7 @@ CHANGEABLE: Final = frozenset(field.name for field in fields(Job)) - _KEPT
 
 def to_job(row: RowMapping) -> Job:
     """The job that a row of `jobs` holds."""
-    values: dict[str, Any] = {field.name: row[field.name] for field in fields(Job)}
+    values: dict[str, Any] = {name: row[name] for name in _FIELDS}
     values["state"] = State(values["state"])
     values["recording"] = _value(StoredRecording, row["recording"])
     values["hosted"] = _value(Hosted, row["hosted"]) if row["hosted"] else None

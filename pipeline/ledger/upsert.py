@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Column, Connection, Table
+from sqlalchemy import Column, Connection, Insert, RowMapping, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
 
 def insert_new(connection: Connection, table: Table, values: Mapping[str, Any]) -> bool:
     """Insert a row; False where one with such a unique value is there already (a racing insert is waited for)."""
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    statement = insert(table).values(**values).on_conflict_do_nothing().returning(*table.primary_key)
-    return connection.execute(statement).first() is not None
+    return inserted(connection, table, values) is not None
+
+
+def inserted(connection: Connection, table: Table, values: Mapping[str, Any]) -> RowMapping | None:
+    """`insert_new` that returns the row; None where one with such a unique value is there already."""
+    return connection.execute(_insert(table, connection.dialect.name), values).mappings().first()
+
+
+@cache
+def _insert(table: Table, dialect: str) -> Insert:
+    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    return insert(table).on_conflict_do_nothing().returning(table)
 
 
 def insert_many_new(

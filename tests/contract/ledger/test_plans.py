@@ -41,7 +41,11 @@ def busy(ledger: SqlLedger) -> SqlLedger:
     return ledger
 
 
-def plan_of(connection: Connection, statement: Select[Any]) -> list[str]:
+VALUES = {"heads": {"chat_id": "chat-1", "now": NOW}}
+"""What a statement that is built once is given each time."""
+
+
+def plan_of(connection: Connection, statement: Select[Any], values: dict[str, Any] | None = None) -> list[str]:
     """The steps by which the database answers a statement, asked for with the very text and values that are sent."""
     sent: list[tuple[str, Any]] = []
 
@@ -49,7 +53,7 @@ def plan_of(connection: Connection, statement: Select[Any]) -> list[str]:
         sent.append((sql, values))
 
     event.listen(connection, "before_cursor_execute", keep)
-    connection.execute(statement).all()
+    connection.execute(statement, values).all()
     event.remove(connection, "before_cursor_execute", keep)
     sql, values = sent[-1]  # on SQLite a BEGIN goes before it
     if connection.dialect.name == "sqlite":
@@ -72,7 +76,7 @@ def _steps(plan: dict[str, Any]) -> list[str]:
 def statements() -> dict[str, Select[Any]]:
     """What is asked all day, by name."""
     report = StatusReport(status="sent", message_id="m-1", trace_id="t-1", chat_id=CHAT, file_names=("1.m4a",))
-    asked = {"heads": queries.heads("chat-1", NOW)}
+    asked = {"heads": queries.heads()}
     asked |= {f"due-{n}": statement for n, statement in enumerate(queries.due(NOW, 1_000))}
     asked |= {f"needed-{n}": statement for n, statement in enumerate(queries.recordings_needed(NOW))}
     asked |= {f"message-{n}": statement for n, statement in enumerate(queries.message_of(report))}
@@ -84,7 +88,7 @@ def test_no_daily_question_reads_the_past(busy: SqlLedger) -> None:
     jobs, PostgreSQL makes no sequential scan."""
     with busy.database.read() as connection:
         for name, statement in statements().items():
-            steps = plan_of(connection, statement)
+            steps = plan_of(connection, statement, VALUES.get(name))
             print(name, *steps, sep="\n    ")
             assert steps, name
             assert not [step for step in steps if reads_the_past(step)], (name, steps)
