@@ -10,40 +10,13 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from tests.bench import audio
+from tests.bench.ledger import ledger_table
 
 LENGTHS_S = (5, 60, 600)
 LONG_S = (3600,)
-
-
-def ledger_table(folder: Path) -> None:
-    """Jobs a second through all moves of a plain job, against one empty durable transaction of SQLite each."""
-    import sqlite3
-
-    from pipeline import jobs
-    from tests.support.story import build_stage, request
-
-    count = 200
-    stage = build_stage(folder)
-    begun_s = time.monotonic()
-    for number in range(count):
-        job = jobs.register(stage.parts, request(str(number), chat_id=f"5e0d0000-0000-4000-8000-{number:012d}"))
-        jobs.prepare(stage.parts, job.job_id)
-        jobs.deliver(stage.parts, job.job_id)
-    ours_s = time.monotonic() - begun_s
-    db = sqlite3.connect(folder / "plain.db", isolation_level=None)
-    db.executescript("pragma journal_mode=WAL; pragma synchronous=FULL; create table t (x)")
-    begun_s = time.monotonic()
-    for number in range(count * 5):
-        db.execute("insert into t values (?)", (number,))
-    plain_s = time.monotonic() - begun_s
-    print(
-        f"\nledger: {count / ours_s:.0f} jobs a second from RECEIVED to SENT (5 moves each, one thread), "
-        f"{ours_s / plain_s:.1f} times the time of 5 plain durable inserts a job"
-    )
 
 
 def main() -> None:
