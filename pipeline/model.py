@@ -13,6 +13,10 @@ Loudness = Literal["off", "speech"]
 Lane = Literal["live", "backfill"]
 
 
+TAG_NAMES = ("title", "artist", "album", "date", "genre")
+"""Tags that settings may let stay in a memo."""
+
+
 class State(StrEnum):
     """Where a job stands. `pipeline.ledger.states` says which moves are legal."""
 
@@ -41,8 +45,8 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AudioSettings:
-    """What the audio step may do. max_bytes: the memo stays under it. bitrates in kb/s (k = 1000).
-    loudness: `speech` raises what is encoded and too quiet."""
+    """What the audio step may do. max_bytes: the memo stays under it. bitrates in kb/s (k = 1000). keep_tags: some of
+    TAG_NAMES. loudness: `speech` raises what is encoded and too quiet."""
 
     max_bytes: int = 10_000_000
     overflow: Overflow = "compress"
@@ -50,6 +54,7 @@ class AudioSettings:
     min_bitrate_kbps: float = 24
     loudness: Loudness = "off"
     ffmpeg: str | None = None
+    keep_tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,6 +75,8 @@ class Probe:
     """The measured facts of a recording. container: our name (`m4a`, `mp3`, `aac`, `caf`, `wav`, `aiff`, `amr`, `ogg`,
     `webm`, `flac`, `mov`…). duration_s: what its headers or its decoding say; None where neither does.
     skip_bytes: of other things in front of the container. wrong_size: its header does not tell how long the sound is.
+    kept_tags: (name, value) of the tags that are to stay. foreign_bytes: between and behind frames that stand by
+    themselves, where a decoder takes them for sound.
     moov_first: None where the container has no moov.
     fragmented: an MP4 in pieces. truncated: it breaks off, or less is there than its headers promise."""
 
@@ -88,6 +95,8 @@ class Probe:
     fragmented: bool = False
     skip_bytes: int = 0
     wrong_size: bool = False
+    kept_tags: tuple[tuple[str, str], ...] = ()
+    foreign_bytes: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

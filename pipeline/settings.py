@@ -28,7 +28,7 @@ from pydantic import (
 
 from pipeline.environment import explicit_values
 from pipeline.errors import Misuse
-from pipeline.model import AudioSettings, Loudness, Overflow
+from pipeline.model import TAG_NAMES, AudioSettings, Loudness, Overflow
 
 STACK_FILE = "stack.env"
 REAL_LINQ = "https://api.linqapp.com/api/partner"
@@ -63,6 +63,11 @@ BELONGS: Mapping[str, tuple[str, ...]] = {
 """Which of the stack's values go with a part; they are dropped when the part is outside."""
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def _listed(value: str) -> tuple[str, ...]:
+    """The words of a comma list, each once."""
+    return tuple(dict.fromkeys(word.strip().lower() for word in value.split(",") if word.strip()))
 
 
 def _has_host(url: str) -> bool:
@@ -112,6 +117,7 @@ class Settings(BaseModel):
     min_bitrate_kbps: float = Field(24, alias="MEMOLINE_MIN_BITRATE_KBPS", ge=16, le=320)
     loudness: Loudness = Field("off", alias="MEMOLINE_LOUDNESS")
     ffmpeg: str | None = Field(None, alias="MEMOLINE_FFMPEG")
+    keep_tags: str = Field("", alias="MEMOLINE_KEEP_TAGS")
 
     http_host: str = Field("127.0.0.1", alias="MEMOLINE_HTTP_HOST")
     http_port: int = Field(0, alias="MEMOLINE_HTTP_PORT", ge=0, le=65535)
@@ -174,6 +180,14 @@ class Settings(BaseModel):
             raise ValueError(f"must name an ffmpeg that can be run, not {value!r}")
         return value
 
+    @field_validator("keep_tags")
+    @classmethod
+    def _tag_names(cls, value: str) -> str:
+        unknown = [name for name in _listed(value) if name not in TAG_NAMES]
+        if unknown:
+            raise ValueError(f"must be a list of {', '.join(TAG_NAMES)}, not {unknown[0]!r}")
+        return value
+
     @field_validator("ca_bundle")
     @classmethod
     def _readable(cls, value: Path | None) -> Path | None:
@@ -223,6 +237,7 @@ class Settings(BaseModel):
             min_bitrate_kbps=self.min_bitrate_kbps,
             loudness=self.loudness,
             ffmpeg=self.ffmpeg,
+            keep_tags=_listed(self.keep_tags),
         )
 
     @property

@@ -15,6 +15,7 @@ LEAST_RATE_HZ, MOST_RATE_HZ, MOST_CHANNELS = 500, 6_000_000, 64
 SHORTEST_PAIR_S = 0.5
 """Below this, two channels that seem to cancel each other may do so by chance."""
 
+_SHORT_FRAME_BYTES = 6
 TRUNCATION_NOTE = " It breaks off before its end: what is there is used."
 
 
@@ -111,7 +112,7 @@ def _reject(code: str, sentence: str) -> Plan:
 def _damage(facts: Probe, heard: Heard) -> str | None:
     """Why sound cannot be used as it is although its type is right."""
     # Where a recording breaks off, its last packet is not whole.
-    errors = heard.decode_errors - (1 if facts.truncated else 0)
+    errors = heard.decode_errors - (1 if facts.truncated else 0) - foreign_frames(facts)
     if errors * 50 > heard.packets:
         return f"{heard.decode_errors} of {heard.packets} packets are damaged, so the sound is encoded anew."
     if heard.duration_s >= SHORTEST_PAIR_S and downmix.cancels(heard.levels):
@@ -128,7 +129,8 @@ def _pass_through(facts: Probe, heard: Heard, accepted: Accepted) -> Plan:
     if facts.wrong_size:
         notes.append("its header gets the size of its sound")
     if stripped:
-        notes.append("its tags are taken out, its frames stay as they are")
+        kept = "".join(f" (but {name})" for name, _ in facts.kept_tags)
+        notes.append(f"its tags{kept} are taken out, its frames stay as they are")
     if late_index:
         notes.append("its index is moved to the front, so that it plays while it is fetched")
     if heard.silent:
@@ -141,6 +143,11 @@ def _pass_through(facts: Probe, heard: Heard, accepted: Accepted) -> Plan:
         extension=accepted.extension,
         mime_type=accepted.mime_type,
     )
+
+
+def foreign_frames(facts: Probe) -> int:
+    """How many frames a decoder may take tags behind or between the frames for."""
+    return 2 + facts.foreign_bytes // _SHORT_FRAME_BYTES if facts.foreign_bytes else 0
 
 
 def truncation_note(facts: Probe) -> str:

@@ -75,15 +75,15 @@ def _pass(known: Study, place: Path, ffmpeg: str) -> Memo | None:
         shutil.copyfile(facts.path, to)
         return known.memo(to, prove.as_is(to, known.duration_s))
     container = facts.container or ""
-    if not tags.strip(facts.path, container, facts.skip_bytes, to):
+    if not tags.strip(facts.path, container, facts.skip_bytes, to, facts.kept_tags):
         return _rewrap(known, place, ffmpeg)
-    if tags.examine(to, container).personal:
+    if not facts.kept_tags and tags.examine(to, container).personal:
         return None
     if container in sound.FRAMED and not _is_still(container, to):
         return None
     if container in sound.FRAMED or facts.truncated:
         samples = known.heard.samples if known.heard else 0
-        return known.memo(to, prove.sliced(to, ffmpeg, facts, samples, known.duration_s))
+        return known.memo(to, prove.sliced(to, ffmpeg, facts, samples, plan.foreign_frames(facts)))
     return known.memo(to, prove.copied(to, ffmpeg, facts, known.duration_s))
 
 

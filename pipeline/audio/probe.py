@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from pipeline.audio import boxes, child, downmix, report, sniff, tags
+from pipeline.audio import boxes, child, downmix, kept, report, sniff, tags
 from pipeline.audio.transcode import EVEN
 from pipeline.errors import Misuse, RecordingRejected, ToolFailed
 from pipeline.model import Probe
@@ -21,7 +22,8 @@ SOUND_SHOWN_S = 10.0
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Heard:
     """What decoding gave. whole: to the end of the recording. duration_s: of what was decoded. packet_bytes: the
-    compressed audio read. levels: as the measuring pass found them. loudness_lufs: where it was asked for."""
+    compressed audio read. levels: as the measuring pass found them. gave_up: what follows cannot be read.
+    loudness_lufs: where it was asked for."""
 
     whole: bool
     samples: int
@@ -30,6 +32,7 @@ class Heard:
     packets: int
     packet_bytes: int
     levels: tuple[report.Level, ...]
+    gave_up: bool = False
     loudness_lufs: float | None = None
 
     @property
@@ -57,8 +60,9 @@ def checked_path(path: str | Path) -> Path:
         ) from error
 
 
-def probe(path: Path, ffmpeg: str) -> Probe:
-    """The facts in the headers of a readable file. Raises RecordingRejected where there is nothing to be had."""
+def probe(path: Path, ffmpeg: str, keep: Sequence[str] = ()) -> Probe:
+    """The facts in the headers of a readable file. keep: names of tags that may stay. Raises RecordingRejected where
+    there is nothing to be had."""
     sniffed = sniff.look(path)
     done = child.run(
         ffmpeg,
@@ -85,7 +89,9 @@ def probe(path: Path, ffmpeg: str) -> Probe:
         has_other_streams=header.has_other_streams,
         has_tags=bool(header.tags) or header.has_chapters or found.personal,
         truncated=found.cut_off,
+        kept_tags=kept.chosen(header.tags.items(), keep),
         wrong_size=found.wrong_size,
+        foreign_bytes=found.foreign_bytes,
         moov_first=layout.moov_first if layout else None,
         fragmented=sniffed.container.endswith("-fragmented"),
     )
@@ -126,7 +132,7 @@ def heard_in(text: str, facts: Probe, *, whole: bool) -> Heard:
     return Heard(
         whole=whole, samples=found.samples, duration_s=found.samples / (stream.sample_rate_hz or 1),
         decode_errors=found.decode_errors, packets=found.packets, packet_bytes=found.packet_bytes,
-        levels=report.levels(text) or report.levels(text, "mixed"),
+        levels=report.levels(text) or report.levels(text, "mixed"), gave_up=report.gave_up(text),
     )  # fmt: skip
 
 

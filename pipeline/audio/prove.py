@@ -54,17 +54,20 @@ def begins_alike(path: Path, ffmpeg: str, facts: Probe) -> bool:
     return before is not None and before == after
 
 
-def sliced(path: Path, ffmpeg: str, facts: Probe, samples: int, duration_s: float) -> Proof:
+def sliced(path: Path, ffmpeg: str, facts: Probe, samples: int, foreign_frames: int) -> Proof:
     """Decode a copy of the bytes between the tags. It has the recording's samples, but for a last frame or two that
-    was never whole: tags behind the sound had been read as its end. Raises ProofFailed where more is missing."""
+    was never whole and foreign_frames: tags behind the sound had been read as its end. Raises ProofFailed where more is
+    missing, or what is left is damaged."""
     args = ["-loglevel", "verbose", *child.input_args(facts.demuxer or "", path), "-map", "0:a:0", "-f", "null", "-"]
     done = child.run(ffmpeg, args, child.Limits())
     found = report.counts(done.report)
-    if abs(found.samples - samples) > 2 * LONGEST_FRAME_SAMPLES:
+    lost = samples - found.samples
+    most = (2 + foreign_frames) * LONGEST_FRAME_SAMPLES
+    if not -2 * LONGEST_FRAME_SAMPLES <= lost <= most or (found.decode_errors - 1) * 50 > found.packets:
         raise ProofFailed(
             done.argv, done.returncode, f"{found.samples} of {samples} samples are left without the tags."
         )
-    return _proof(path, duration_s)
+    return _proof(path, found.samples / (facts.audio[0].sample_rate_hz or 1))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

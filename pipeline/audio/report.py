@@ -6,6 +6,7 @@ There is no ffprobe in the package, and ffmpeg has no machine-readable form of t
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipeline.model import AudioStream
@@ -37,6 +38,7 @@ _LOUDNESS = re.compile(r"^  Integrated loudness:\n +I: +(-?\d+\.\d) LUFS", re.MU
 _NO_DECODER = re.compile(
     r"^(?:\[\S+ @ \w+\] )+(?:Codec \((\w+)\) not on whitelist|.*no decoder found for: (\w+)$)", re.M
 )
+_GAVE_UP = re.compile(r"^\[in#0/\S+ @ \w+\] Error during demuxing:", re.MULTILINE)
 _PROTECTED = re.compile(r"^\[\S+ @ \w+\] (?:Ext )?DRM protected stream detected", re.MULTILINE)
 
 _LAYOUTS_BY_CHANNELS = {
@@ -75,15 +77,15 @@ TECHNICAL_TAGS = frozenset(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Header:
-    """What opening a file told. opened: False where the demuxer refused it. tags: all names, lower case, that are
-    not technical. other_streams: pictures, subtitles, data."""
+    """What opening a file told. opened: False where the demuxer refused it. tags: by name in lower case, but
+    for technical ones. other_streams: pictures, subtitles, data."""
 
     opened: bool
     duration_s: float | None
     audio: tuple[AudioStream, ...]
     has_video: bool
     has_other_streams: bool
-    tags: frozenset[str]
+    tags: Mapping[str, str]
     has_chapters: bool
 
 
@@ -117,7 +119,7 @@ def header(report: str) -> Header:
     audio: list[AudioStream] = []
     video = other = chapters = False
     duration_s: float | None = None
-    tags: set[str] = set()
+    tags: dict[str, str] = {}
     grouped = False
     for line in lines:
         grouped = line.startswith("  Stream group #") or (grouped and line.startswith("    "))
@@ -135,10 +137,12 @@ def header(report: str) -> Header:
         elif line.startswith("  Chapters:"):
             chapters = True
         elif not line.endswith((" Metadata:", " Side data:")) and (tag := _TAG.match(line) or _STREAM_TAG.match(line)):
-            tags.add(tag[1].strip().lower())
-    personal = frozenset(
-        name for name in tags if name not in TECHNICAL_TAGS and not name.startswith(("chapter", "replay"))
-    )
+            tags.setdefault(tag[1].strip().lower(), tag[2])
+    personal = {
+        name: value
+        for name, value in tags.items()
+        if name not in TECHNICAL_TAGS and not name.startswith(("chapter", "replay"))
+    }
     return Header(
         opened=bool(lines), duration_s=duration_s, audio=tuple(audio), has_video=video, has_other_streams=other,
         tags=personal, has_chapters=chapters,
@@ -236,6 +240,11 @@ def loudness_lufs(report: str) -> float | None:
 def lacks_decoder(report: str, codec: str) -> bool:
     """Whether no decoder that may be used knows the sound. codec: as the header names it."""
     return any(codec in found.groups() for found in _NO_DECODER.finditer(report))
+
+
+def gave_up(report: str) -> bool:
+    """Whether the demuxer ended before the file's end, as where the links of an Ogg file differ in rate or channels."""
+    return bool(_GAVE_UP.search(report))
 
 
 def is_protected(report: str) -> bool:

@@ -25,7 +25,7 @@ MAX_TAGS = 64
 MAX_GAP_BYTES = 1 << 22
 """How far frames are sought behind a gap in the sound."""
 
-_TEXT = re.compile(rb"[\x20-\x7e]{12}")
+_TEXT = re.compile(rb"[\t\n\r\x20-\x7e]{12}")
 _HEADER_BYTES = 10
 _FEW_BYTES = 1 << 13
 FRAMED = frozenset({"mp3", "aac", "amr"})

@@ -32,9 +32,11 @@ class Study:
 
     def after(self, heard: probe.Heard) -> Study:
         """The same once an encode was listened to. Its plan stays, but for what it says about silence."""
+        broken_off = heard.gave_up and not self.facts.truncated
         silent = heard.whole and heard.silent and not (self.heard and self.heard.silent)
-        note = f"{self.plan.why} {plan.ALL_SILENT}" if silent else self.plan.why
-        return replace(self, heard=heard, plan=replace(self.plan, why=note))
+        note = self.plan.why + (plan.TRUNCATION_NOTE if broken_off else "") + (f" {plan.ALL_SILENT}" if silent else "")
+        facts = replace(self.facts, truncated=self.facts.truncated or heard.gave_up)
+        return replace(self, facts=facts, heard=heard, plan=replace(self.plan, why=note))
 
     def memo(self, path: Path, proof: Proof, *, trimmed: bool = False) -> Memo:
         """The memo that was made of it by its plan."""
@@ -55,13 +57,13 @@ def study(path: Path, ffmpeg: str, settings: AudioSettings, *, to_make: bool = F
 
     Raises RecordingRejected where the file holds no sound; a plan to reject is returned, not raised.
     """
-    facts = probe.probe(path, ffmpeg)
+    facts = probe.probe(path, ffmpeg, settings.keep_tags)
     if what := plan.beyond(facts):
         raise RecordingRejected("unsupported", f"Its header says {what}, which no sound has: export it again.")
     heard = _listen(facts, ffmpeg, settings, to_make)
     if not (heard and heard.whole) and _must_count(facts, to_make):
         facts = replace(facts, duration_s=probe.run_length_s(facts, ffmpeg) or facts.duration_s)
-    if heard and heard.whole and _falls_short(facts, heard.duration_s):
+    if heard and (heard.gave_up or (heard.whole and _falls_short(facts, heard.duration_s))):
         facts = replace(facts, truncated=True)
     chosen = plan.decide(facts, heard, settings)
     if settings.loudness == "speech" and heard and chosen.action is Action.TRANSCODE:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.audio import boxes, chunks, ending, sound
+from pipeline.audio import boxes, chunks, ending, kept, sound
 
 _TECHNICAL_ID3 = frozenset({b"TSSE", b"TLEN", b"TFLT", b"TMED"})
 MAX_TECHNICAL_BYTES = 1 << 16
@@ -17,11 +17,13 @@ MAX_TECHNICAL_BYTES = 1 << 16
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
     """What stands around and between the sound. personal: something may tell of people, or is no sound at all.
-    cut_off: the sound breaks off. wrong_size: the header does not tell how long the sound is."""
+    cut_off: the sound breaks off. wrong_size: the header does not tell how long the sound is. foreign_bytes: between
+    and behind frames that stand by themselves."""
 
     personal: bool = False
     cut_off: bool = False
     wrong_size: bool = False
+    foreign_bytes: int = 0
 
 
 def examine(path: Path, container: str, skip_bytes: int = 0, layout: boxes.Layout | None = None) -> Found:
@@ -33,7 +35,10 @@ def examine(path: Path, container: str, skip_bytes: int = 0, layout: boxes.Layou
         return Found(personal=read.personal or skip_bytes > 0, cut_off=read.cut_off, wrong_size=read.wrong_size)
     if container in sound.FRAMED:
         found = sound.find(path, container)
-        return Found(personal=_has_more_than_sound(path, found), cut_off=found.cut_off)
+        return Found(
+            personal=_has_more_than_sound(path, found), cut_off=found.cut_off,
+            foreign_bytes=found.size_bytes - found.ranges[0][0] - sum(end - start for start, end in found.ranges),
+        )  # fmt: skip
     return Found(cut_off=ending.is_cut_off(path, container, skip_bytes))
 
 
@@ -60,13 +65,15 @@ def _only_names_programs(tag: bytes) -> bool:
     return not tag[at:].strip(b"\0")
 
 
-def strip(path: Path, container: str, skip_bytes: int, to: Path) -> bool:
-    """Write a copy without anything personal, where it is done without ffmpeg; False where it must be done with it."""
+def strip(path: Path, container: str, skip_bytes: int, to: Path, stay: kept.Tags = ()) -> bool:
+    """Write a copy without anything personal but the tags that stay, where it is done without ffmpeg; False where it
+    must be done with it."""
     if container in chunks.KEPT:
-        chunks.copy(path, container, skip_bytes, to)
+        chunks.copy(path, container, skip_bytes, to, kept.chunk(container, stay))
         return True
     if container in sound.FRAMED:
         with path.open("rb") as source, to.open("wb") as sink:
+            sink.write(kept.head(container, stay))
             for start, end in sound.find(path, container).ranges:
                 chunks.copy_range(source, sink, start, end - start)
         return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.audio import child
+from pipeline.audio import child, kept
 from pipeline.audio.downmix import Downmix, heard_beside
 from pipeline.audio.fit import Coding, is_fast
 from pipeline.audio.formats import SEEKABLE
@@ -60,30 +60,35 @@ def encode_args(
         *("-loglevel", "verbose", *source, *_ONE_STREAM, "-af", filters, "-ar", str(coding.sample_rate_hz)),
         *("-c:a", "aac", "-profile:a", "aac_low", "-b:a", str(round(coding.bitrate_kbps * 1000)), *coder, *edge),
         *(["-fs", str(stop_bytes), *(["-flush_packets", "1"] if coding.fill else [])] if stop_bytes else []),
-        *(*_CLEAN, "-movflags", "+faststart", "-f", "ipod", "-y", f"file:{to}"),
+        *(*_CLEAN, *kept.ffmpeg_args(facts.kept_tags), "-movflags", "+faststart", "-f", "ipod", "-y", f"file:{to}"),
     ]
 
 
 def copy_args(facts: Probe, to: Path) -> list[str]:
     """Copy the first audio stream's frames into a clean M4A."""
     return [
+        *("-loglevel", "verbose", *child.input_args(facts.demuxer or "", facts.path, facts.skip_bytes)),
         *(
-            "-loglevel",
-            "verbose",
-            *child.input_args(facts.demuxer or "", facts.path, facts.skip_bytes),
             *_ONE_STREAM,
             "-c:a",
             "copy",
+            *_CLEAN,
+            *kept.ffmpeg_args(facts.kept_tags),
+            "-movflags",
+            "+faststart",
+            "-f",
+            "ipod",
+            "-y",
+            f"file:{to}",
         ),
-        *(*_CLEAN, "-movflags", "+faststart", "-f", "ipod", "-y", f"file:{to}"),
     ]
 
 
 def first_frames_args(memo: Path, frames: int, to: Path) -> list[str]:
-    """Copy the first frames of an M4A of ours into another."""
+    """Copy the first frames of an M4A of ours into another, with the tags that were kept in it."""
     return [
         *("-loglevel", "error", *child.input_args("mov", memo), *_ONE_STREAM, "-c:a", "copy", "-frames:a", str(frames)),
-        *(*_CLEAN, "-movflags", "+faststart", "-f", "ipod", "-y", f"file:{to}"),
+        *(*_CLEAN, "-map_metadata", "0", "-movflags", "+faststart", "-f", "ipod", "-y", f"file:{to}"),
     ]
 
 

@@ -171,3 +171,11 @@ def test_a_queue_on_this_machine_may_be_named_by_any_host(tmp_path: Path, endpoi
     else:
         with pytest.raises(Misuse, match="MEMOLINE_INBOX_QUEUE_URL"):
             load_settings(explicit, tmp_path)
+
+
+def test_tags_that_stay_are_a_list_of_known_names() -> None:
+    """The list is read with blanks and capitals; another name is refused, and told which are known."""
+    assert load_settings({"MEMOLINE_KEEP_TAGS": " Title, artist,title"}).audio.keep_tags == ("title", "artist")
+    with pytest.raises(Misuse) as caught:
+        load_settings({"MEMOLINE_KEEP_TAGS": "title,gps"})
+    assert caught.value.code == "bad-setting" and "'gps'" in caught.value.message

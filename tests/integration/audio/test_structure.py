@@ -139,3 +139,16 @@ def test_a_memo_that_does_not_prove_right_is_none(make: Make, tmp_path: Path, ff
     with pytest.raises(ProofFailed) as other:
         prove.copied(two, ffmpeg, probe.probe(one, ffmpeg), 4.0)
     assert short.value.code == other.value.code == "proof-failed"
+
+
+@pytest.mark.parametrize(("seconds", "rate"), [(3, 22050), (12, 22050), (3, 44100)])
+def test_links_that_cannot_be_read_on_are_said_to_be_missing(
+    seconds: int, rate: int, make: Make, tmp_path: Path
+) -> None:
+    """A second link of another rate cannot be read behind the first; one of the same rate can."""
+    one = make("one.ogg", "-c:a", "libvorbis", source=f"sine=440:d={seconds}:r=44100")
+    two = make("two.ogg", "-c:a", "libvorbis", source=f"sine=550:d=4:r={rate}")
+    one.write_bytes(one.read_bytes() + two.read_bytes())
+    memo = convert(one, tmp_path / "out", SETTINGS)
+    assert memo.truncated is (rate != 44100) is ("breaks off" in memo.reason)
+    assert memo.duration_s == pytest.approx(seconds if memo.truncated else seconds + 4, abs=0.2)

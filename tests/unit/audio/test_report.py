@@ -31,7 +31,7 @@ def test_the_header_is_read() -> None:
     (stream,) = found.audio
     assert (stream.codec, stream.profile, stream.sample_rate_hz, stream.channels) == ("aac", "LC", 44100, 6)
     assert (stream.index, stream.layout, stream.bitrate_kbps) == (1, "5.1(side)", 69)
-    assert found.tags == {"title"}
+    assert found.tags == {"title": "Input #0, wav, from 'x'"}
 
 
 def test_what_was_not_opened_has_no_header() -> None:
