@@ -152,3 +152,12 @@ def test_links_that_cannot_be_read_on_are_said_to_be_missing(
     memo = convert(one, tmp_path / "out", SETTINGS)
     assert memo.truncated is (rate != 44100) is ("breaks off" in memo.reason)
     assert memo.duration_s == pytest.approx(seconds if memo.truncated else seconds + 4, abs=0.2)
+
+
+def test_a_copy_without_sound_is_no_proof(make: Make, ffmpeg: str) -> None:
+    """Of a recording of two frames, not both may be lost with its tags."""
+    made = make("a.mp3", "-c:a", "libmp3lame", "-write_xing", "0", "-id3v2_version", "0", source=NOISE)
+    facts = probe.probe(made, ffmpeg)
+    made.write_bytes(made.read_bytes()[:100])
+    with pytest.raises(ProofFailed):
+        prove.sliced(made, ffmpeg, facts, 1152, 0)
