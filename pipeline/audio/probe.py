@@ -22,8 +22,8 @@ SOUND_SHOWN_S = 10.0
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Heard:
     """What decoding gave. whole: to the end of the recording. duration_s: of what was decoded. packet_bytes: the
-    compressed audio read. levels: as the measuring pass found them. gave_up: what follows cannot be read.
-    loudness_lufs: where it was asked for."""
+    compressed audio read. levels: of two channels, as `downmix` measures them, else of each. peak_db: of all samples.
+    gave_up: what follows cannot be read. loudness_lufs: where it was asked for."""
 
     whole: bool
     samples: int
@@ -33,12 +33,13 @@ class Heard:
     packet_bytes: int
     levels: tuple[report.Level, ...]
     gave_up: bool = False
+    peak_db: float = 0.0
     loudness_lufs: float | None = None
 
     @property
     def silent(self) -> bool:
         """Nothing but digital silence was heard."""
-        return bool(self.levels) and all(level.peak_db == float("-inf") for level in self.levels)
+        return self.samples > 0 and self.peak_db == float("-inf")
 
 
 def checked_path(path: str | Path) -> Path:
@@ -129,10 +130,12 @@ def heard_in(text: str, facts: Probe, *, whole: bool) -> Heard:
     if not found.samples and report.lacks_decoder(text, stream.codec):
         why = f"The sound is {stream.codec}, which cannot be decoded here: export it as WAV or M4A."
         raise RecordingRejected("unsupported", why)
+    peaks = report.levels(text, "mixed")
     return Heard(
         whole=whole, samples=found.samples, duration_s=found.samples / (stream.sample_rate_hz or 1),
         decode_errors=found.decode_errors, packets=found.packets, packet_bytes=found.packet_bytes,
-        levels=report.levels(text) or report.levels(text, "mixed"), gave_up=report.gave_up(text),
+        levels=report.levels(text) or peaks, peak_db=max((level.peak_db for level in peaks), default=0.0),
+        gave_up=report.gave_up(text),
     )  # fmt: skip
 
 
