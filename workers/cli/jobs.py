@@ -31,7 +31,12 @@ _COLUMNS = ("job_id", "state", "chat_id", "source", "code", "url")
 @options.overflow
 @options.not_before
 @click.option(
-    "--hold", "hold_s", type=click.FloatRange(min=0), default=0, metavar="S", help="Wait so long; until then cancel it."
+    "--hold",
+    "hold_s",
+    type=click.IntRange(0, 31_536_000),
+    default=0,
+    metavar="S",
+    help="Wait so long; until then cancel it.",
 )
 @options.json_lines
 def send(
@@ -42,7 +47,7 @@ def send(
     timeout_s: float,
     overflow: str | None,
     not_before: str | None,
-    hold_s: float,
+    hold_s: int,
     as_json: bool,
 ) -> int:
     """Send a recording, a file or s3://bucket/key, to a chat as a voice memo. Returns once the job is registered: it
