@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 MAX_MOOV_BYTES = 1 << 25
+MAX_FRAMES = 1 << 24
+"""Of one size: 95 hours. A count alone takes no room in a file, and would take much in memory."""
 MAX_BOXES = 200_000
 _NESTED = frozenset({b"moov", b"trak", b"mdia", b"minf", b"stbl", b"udta", b"ilst", b"moof", b"traf", b"edts", b"mvex"})
 _STRUCTURE = frozenset({b"ftyp", b"moov", b"mdat", b"moof", b"mfra", b"sidx", b"styp", b"pdin", b"pnot"})
@@ -62,29 +64,31 @@ def _top(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
         at += size
 
 
-def _inner(data: bytes, depth: int = 0) -> Iterator[tuple[bytes, bytes]]:
-    """(kind, payload) of every box inside, outer before inner. Broken sizes end the walk of their level;
-    the rest then comes as a box without a name."""
-    at = 0
-    while at + 8 <= len(data):
-        size, kind = struct.unpack_from(">I4s", data, at)
-        if size < 8 or at + size > len(data):
+def _inner(data: bytes | memoryview, depth: int = 0) -> Iterator[tuple[bytes, bytes]]:
+    """(kind, payload) of every box inside, outer before inner; the payload of one that holds others is left out, or
+    nested boxes would multiply memory. Broken sizes end the walk of their level; the rest then comes as a box without
+    a name."""
+    view, at = memoryview(data), 0
+    while at + 8 <= len(view):
+        size, kind = struct.unpack_from(">I4s", view, at)
+        if size < 8 or at + size > len(view):
             break
-        payload = data[at + 8 : at + size]
-        yield kind, payload
-        if depth < 12:
-            yield from _inner(_children(kind, payload), depth + 1)
+        payload = view[at + 8 : at + size]
+        inside = _children(kind, payload) if depth < 12 else None
+        yield kind, b"" if inside is not None else bytes(payload)
+        if inside is not None:
+            yield from _inner(inside, depth + 1)
         at += size
-    if data[at:].strip(b"\0"):
-        yield b"", data[at:]
+    if rest := bytes(view[at:]).strip(b"\0"):
+        yield b"", rest
 
 
-def _children(kind: bytes, payload: bytes) -> bytes:
+def _children(kind: bytes, payload: memoryview) -> memoryview | None:
     if kind in _NESTED:
         return payload
     if kind == b"meta":
-        return payload if payload[4:8] in (b"hdlr", b"keys", b"ilst") else payload[4:]
-    return b""
+        return payload if bytes(payload[4:8]) in (b"hdlr", b"keys", b"ilst") else payload[4:]
+    return None
 
 
 def read(path: Path) -> Layout:
@@ -182,9 +186,11 @@ def frame_bytes(path: Path) -> array[int]:
 
 
 def _sizes(table: bytes) -> array[int]:
+    if len(table) < 12:
+        return array("I")
     constant, count = struct.unpack_from(">II", table, 4)
     if constant:
-        return array("I", [constant] * count)
+        return array("I", [constant] * min(count, MAX_FRAMES))
     sizes = array("I", table[12 : 12 + 4 * min(count, (len(table) - 12) // 4)])
     if sys.byteorder == "little":
         sizes.byteswap()
