@@ -1,7 +1,8 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full simulate chaos fuzz up down lint bench bench-long bench-sound bench-webhooks lock clean
+.PHONY: help setup demo test test-full simulate chaos fuzz up down lint bench bench-jobs bench-long bench-sound bench-webhooks lock clean
 
 PYTHON ?= python3
+SEED ?= 1
 # pip compiles on one core; without compiling at all every command takes 2 s longer where bytecode is not written.
 PIP_INSTALL := install --quiet --disable-pip-version-check --no-compile
 COMPILE := -m compileall -q -j 0
@@ -24,10 +25,12 @@ test: $(DEV) $(S3)  ## run all tests but the slow tier
 test-full: $(DEV) $(S3)  ## run the slow tier
 	.venv/bin/python -m pytest -m slow
 
-chaos: $(DEV) $(S3)  ## kill workers in each of their steps; part of the slow tier
-	.venv/bin/python -m pytest tests/chaos
+JOBS ?= 1000
+FAULTS ?= 120
+SYSTEMS ?= sqlite,postgresql,naive
+chaos: $(DEV) $(S3)  ## JOBS jobs under FAULTS faults of every kind on real processes, beside the naive worker
+	.venv/bin/python -m tests.chaos --jobs $(JOBS) --faults $(FAULTS) --seed $(SEED) --systems $(SYSTEMS)
 
-SEED ?= 1
 STEPS ?= 1000000
 simulate: $(DEV)  ## play the protocol against a simulated world from seed SEED on, STEPS steps in all
 	.venv/bin/python -m tests.simulate --seed $(SEED) --steps $(STEPS)
@@ -47,6 +50,9 @@ lint: $(DEV)  ## ruff and mypy
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+
+bench-jobs: $(DEV) $(S3)  ## whole jobs a second and their CPU beside the naive worker, in interleaved rounds
+	.venv/bin/python -m tests.bench.jobs
 
 bench: $(DEV)  ## ratios against a naive pipeline, measured in one run
 	.venv/bin/python -m tests.bench

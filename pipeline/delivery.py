@@ -8,7 +8,7 @@ from contextlib import suppress
 from pipeline.errors import Fenced, JobFailed, MemolineError, NotNow
 from pipeline.model import Attempt, Chat, Hosted, Job, Outcome, OutcomeKind, State
 from pipeline.ports import Parts
-from pipeline.recall import forgotten, recalled
+from pipeline.recall import NOT_BEGUN, forgotten, recalled
 from pipeline.reconcile import SENDER_LOST, confirm_later
 from pipeline.sending.pacing import backoff_s, poll_after_s
 from pipeline.settling import let_go, settled
@@ -26,7 +26,6 @@ from pipeline.standing import (
 )
 
 DOWNLOAD_FAILED = "linq-download-failed"
-NOT_BEGUN = Outcome(kind=OutcomeKind.WAIT, code="not-begun", message="S3 failed before anything was sent.")
 _LATE_TRIES = 3
 _LONGEST_TROUBLE_WAIT_S = 60.0
 _PROVABLY_NOT_SENT = (OutcomeKind.WAIT, OutcomeKind.REFUSED)
@@ -51,7 +50,7 @@ def send(parts: Parts, job: Job) -> Job:
     if waiting is not None:
         give_back(parts, went)
         return waiting
-    return _post(parts, job, _begun(parts, job), chat, went)
+    return _post(parts, _begun(parts, job), chat, went)
 
 
 def _not_ready(parts: Parts, job: Job, chat: Chat) -> Job | None:
@@ -92,18 +91,18 @@ def _begun(parts: Parts, job: Job) -> Job:
     )
 
 
-def _post(parts: Parts, before: Job, job: Job, chat: Chat, went: Gate) -> Job:
-    """Write the intent; only who was the first to do so may POST. before: the job as it was HOSTED."""
+def _post(parts: Parts, job: Job, chat: Chat, went: Gate) -> Job:
+    """Write the intent; only who was the first to do so may POST."""
     attempt = Attempt(number=job.send_attempts, at=job.sending_since, epoch=job.epoch)
     try:
         first = parts.journal.begin(job.job_id, attempt)
     except MemolineError as error:
         give_back(parts, went)
-        # The next try has the same number: an intent of somebody else's must not be passed over.
-        return _trouble(parts, job, error, send_attempts=before.send_attempts)
+        why = f"{error.message} Nothing was sent; whether it was before is asked again."
+        return confirm_later(parts, job, code=NOT_BEGUN, message=why, wait_s=backoff_s(1))
     if not first:
         give_back(parts, went)
-        return _known_before(parts, before, job)
+        return _known_before(parts, job)
     # What the commits took, or a freeze after them, is off the deadline that everybody else reads in the ledger.
     left_s = max(job.deadline - parts.clock.now(), 0.001)
     outcome = parts.messenger.send_once(chat.chat_id, _hosted(job).url, deadline_s=left_s)
@@ -117,13 +116,9 @@ def _post(parts: Parts, before: Job, job: Job, chat: Chat, went: Gate) -> Job:
     return settled(parts, moved)
 
 
-def _known_before(parts: Parts, before: Job, job: Job) -> Job:
-    """This attempt was begun by somebody of whom the ledger does not know: nothing is sent. Or it is the intent of our
-    own last try, which was written although S3 did not say so: then nothing was sent."""
+def _known_before(parts: Parts, job: Job) -> Job:
+    """This attempt was begun by somebody of whom the ledger does not know: nothing is sent."""
     try:
-        for one in parts.journal.attempts(job.job_id):
-            if (one.number, one.at, one.epoch) == (job.send_attempts, before.sending_since, before.epoch):
-                parts.journal.end(job.job_id, one.number, NOT_BEGUN)
         return settled(parts, recalled(parts, job))
     except Fenced:
         raise
@@ -190,20 +185,20 @@ def _recorded(parts: Parts, job: Job, now: Job, outcome: Outcome) -> Job:
     return now
 
 
-def _trouble(parts: Parts, job: Job, error: MemolineError, **changed: object) -> Job:
+def _trouble(parts: Parts, job: Job, error: MemolineError) -> Job:
     """Wait for a part that is away or wrong: longer, the longer it lasts."""
     lasted_s = parts.clock.now() - job.updated_at if job.code == error.code else 0.0
     wait_s = min(max(backoff_s(1), lasted_s / 4), _LONGEST_TROUBLE_WAIT_S)
-    return _wait(parts, job, wait_s, error.code, error.message, **changed)
+    return _wait(parts, job, wait_s, error.code, error.message)
 
 
-def _wait(parts: Parts, job: Job, wait_s: float, code: str, message: str, **changed: object) -> Job:
+def _wait(parts: Parts, job: Job, wait_s: float, code: str, message: str) -> Job:
     """Keep the place, and try again when the time has come. Waiting on for the same reason is no move."""
     retry_at = parts.clock.now() + wait_s
     if job.state is State.HOSTED and job.code == code:
         return parts.ledger.note(job, retry_at=retry_at)
     return parts.ledger.move(
-        job, State.HOSTED, by=parts.by, code=code, message=message, retry_at=retry_at, deadline=0.0, **changed
+        job, State.HOSTED, by=parts.by, code=code, message=message, retry_at=retry_at, deadline=0.0
     )
 
 

@@ -14,6 +14,9 @@ from pipeline.ports import Parts
 from pipeline.sending.pacing import poll_after_s
 from pipeline.settling import let_go
 
+NOT_BEGUN = "not-begun"
+"""Code of a job whose sender could not write its intent."""
+_NOT_BEGUN = Outcome(kind=OutcomeKind.WAIT, code=NOT_BEGUN, message="S3 failed before anything was sent.")
 _NOT_SENT = (OutcomeKind.WAIT, OutcomeKind.REFUSED)
 
 
@@ -58,13 +61,25 @@ def lost(parts: Parts, job: Job) -> Job:
     if not parts.journal.begin(job.job_id, closing):
         return recalled(parts, job)
     why = "The worker that was to send it ended before it sent anything."
-    return parts.ledger.move(job, State.HOSTED, by=parts.by, code="not-begun", message=why, retry_at=0.0, deadline=0.0)
+    return parts.ledger.move(job, State.HOSTED, by=parts.by, code=NOT_BEGUN, message=why, retry_at=0.0, deadline=0.0)
 
 
 def recalled(parts: Parts, job: Job) -> Job:
     """Move a job whose attempt was begun before: SENT where Linq took it, HOSTED where it is proven that nothing was
     sent, else UNCONFIRMED. Raises what the journal raises."""
-    return _as_remembered(parts, job, remembered(parts.journal.attempts(job.job_id), job))
+    attempts = parts.journal.attempts(job.job_id)
+    unnoticed = [one for one in attempts if _is_unsent(one, job)]
+    for one in unnoticed:
+        parts.journal.end(job.job_id, one.number, _NOT_BEGUN)
+    if unnoticed:
+        attempts = parts.journal.attempts(job.job_id)
+    return _as_remembered(parts, job, remembered(attempts, job))
+
+
+def _is_unsent(attempt: Attempt, job: Job) -> bool:
+    """Whether S3 kept the intent of a sender, who was told that it failed, and so sent nothing. Pure."""
+    mine = (attempt.number, attempt.at, attempt.epoch) == (job.send_attempts, job.sending_since, job.epoch)
+    return mine and job.code == NOT_BEGUN and attempt.outcome is None
 
 
 def forgotten(parts: Parts, job: Job) -> Job | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pipeline.errors import Fenced, MemolineError
 from pipeline.model import Job, State
 from pipeline.ports import Parts
-from pipeline.recall import lost
+from pipeline.recall import NOT_BEGUN, lost
 from pipeline.sending.matching import Found, match
 from pipeline.sending.outcomes import probably_not_sent
 from pipeline.sending.pacing import look_after_s, poll_after_s
@@ -34,8 +34,10 @@ def sender_lost(parts: Parts, job: Job) -> Job:
         return confirm_later(parts, job, code=SENDER_LOST, message="The worker that was to send it did not come back.")
 
 
-def confirm_later(parts: Parts, job: Job, *, code: str, message: str, trace_id: str | None = None) -> Job:
-    """SENDING → UNCONFIRMED; the first look is after the quiet time."""
+def confirm_later(
+    parts: Parts, job: Job, *, code: str, message: str, trace_id: str | None = None, wait_s: float | None = None
+) -> Job:
+    """SENDING → UNCONFIRMED; the first look is after the quiet time, or after wait_s."""
     return parts.ledger.move(
         job,
         State.UNCONFIRMED,
@@ -44,7 +46,7 @@ def confirm_later(parts: Parts, job: Job, *, code: str, message: str, trace_id: 
         message=message,
         trace_id=trace_id or job.trace_id,
         looks=0,
-        next_look_at=parts.clock.now() + parts.rules.confirm_after_s,
+        next_look_at=parts.clock.now() + (parts.rules.confirm_after_s if wait_s is None else wait_s),
     )
 
 
@@ -54,7 +56,9 @@ def look(parts: Parts, job: Job) -> Job:
     if known.state is not State.UNCONFIRMED:
         return known
     # A report that came while the list was read counts too.
-    return settled(parts, _looked(parts, known) if known.code != SENDER_LOST else _asked_again(parts, known))
+    return settled(
+        parts, _asked_again(parts, known) if known.code in (SENDER_LOST, NOT_BEGUN) else _looked(parts, known)
+    )
 
 
 def _asked_again(parts: Parts, job: Job) -> Job:

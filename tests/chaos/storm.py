@@ -38,7 +38,7 @@ class Size:
 class Verdict:
     """What came of a run. lost: accepted, not in the chat, and nobody says why. twice: memos beyond the first of an
     order. untrue: what is said of an order is not so. held: left to a person; needless: of these, the memo is in the
-    chat. refused: ended without a memo, and said so. overtaken: memos that came before an earlier one of their chat."""
+    chat, or no answer was lost. refused: ended without a memo, and said so. overtaken: memos that came before an earlier one of their chat."""
 
     system: str
     accepted: int
@@ -125,7 +125,7 @@ def judge(
             lost += not arrived
         elif belief.state == "HELD":
             held += 1
-            needless += arrived
+            needless += arrived or not belief.doubt
         elif belief.state in SENT:
             untrue += not arrived
         elif belief.state in NOT_SENT:

@@ -57,12 +57,13 @@ class Order:
 @dataclass(frozen=True, kw_only=True)
 class Belief:
     """What a system says of an order at the end. ended: nothing more will come of it by itself. sequence: its place in
-    the order of its chat. code: why it ended so."""
+    the order of its chat. code: why it ended so. doubt: an answer to its POST really was lost or said nothing."""
 
     state: str
     ended: bool
     code: str | None = None
     sequence: int = 0
+    doubt: bool = False
 
 
 @dataclass(kw_only=True)
@@ -166,6 +167,8 @@ class Memoline(Stack):
         ledger = SqlLedger(self.settings.ledger_url, SteadyClock())
         jobs = {job.key: job for job in ledger.jobs()}
         secret = ledger.install_secret()
+        held = [job for job in jobs.values() if job.state is State.HELD]
+        doubtful = {job.key for job in held if any(line.code in AMBIGUOUS for line in ledger.history(job.job_id))}
         ledger.close()
         for order in orders:
             job = jobs.get(order.key)
@@ -173,7 +176,13 @@ class Memoline(Stack):
                 job_id = self._ids.get(order.number) or (job.job_id if job else "")
                 self._names[memo_name(secret, job_id, result_no)] = order.number
         return {
-            order.number: Belief(state=str(job.state), ended=job.state not in OPEN, code=job.code, sequence=job.seq)
+            order.number: Belief(
+                state=str(job.state),
+                ended=job.state not in OPEN,
+                code=job.code,
+                sequence=job.seq,
+                doubt=job.key in doubtful,
+            )
             for order in orders
             if (job := jobs.get(order.key))
         }
@@ -304,5 +313,7 @@ def chats(count: int, seed: int) -> list[str]:
     return [str(uuid.uuid5(uuid.NAMESPACE_URL, f"chat:{seed}:{number}")) for number in range(count)]
 
 
+AMBIGUOUS = frozenset({"answer-lost", "answer-not-linqs", "answer-without-id", "linq-error", "sender-lost"})
+"""Codes of a job that is UNCONFIRMED because nobody can know from the answer whether Linq took its memo."""
 NOT_SENT = (str(State.FAILED), str(State.REJECTED), str(State.CANCELLED), "FAILURE")
 SENT = (str(State.SENT), str(State.DELIVERED), "SUCCESS")

@@ -17,6 +17,7 @@ from pipeline.ledger.ledger import SqlLedger
 from pipeline.model import Job, State
 from pipeline.settings import Settings, load_settings
 from tests.chaos.dying_worker import POINTS
+from tests.support.keeper import Keeper
 from tests.support.recordings import make_ogg
 from tests.support.waiting import eventually
 from workers.clock import SteadyClock
@@ -37,37 +38,6 @@ SEND_POINTS = (
     "after-sent",
     "after-receipt",
 )
-ROOT = Path(__file__).parents[2]
-
-
-class Keeper:
-    """Starts a process again whenever it has ended, as the supervisor does."""
-
-    def __init__(self, argv: list[str], env: dict[str, str], log: Path) -> None:
-        self._argv, self._env, self._log = argv, env, log
-        self.deaths = 0
-        self._process = self._start()
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        with self._log.open("ab") as log:
-            return subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", *self._argv],
-                env=self._env,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=ROOT,
-                start_new_session=True,
-            )
-
-    def look(self) -> None:
-        if self._process.poll() is not None:
-            self.deaths += 1
-            self._process = self._start()
-
-    def end(self) -> None:
-        self._process.kill()
-        self._process.wait()
 
 
 @pytest.fixture(scope="module")

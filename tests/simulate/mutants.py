@@ -73,7 +73,7 @@ def _never_asks_whose_intent_it_is(self: S3Journal, job_id: str, attempt: Any) -
 
 def _sends_what_is_ready(self: SqlLedger, chat_id: str, now: float) -> tuple[Job, ...]:
     ready = self.jobs(states=[State.HOSTED], chat_id=chat_id, limit=1)
-    return tuple(head for head in _heads(self, chat_id, now) if head.state is not State.HOSTED) or ready
+    return tuple(head for head in _heads(self, chat_id, now) if head.state is not State.HOSTED) + ready
 
 
 def _overlooks_lost_sends(self: SqlLedger, now: float, limit: int) -> tuple[Job, ...]:
