@@ -38,7 +38,8 @@ class Size:
 class Verdict:
     """What came of a run. lost: accepted, not in the chat, and nobody says why. twice: memos beyond the first of an
     order. untrue: what is said of an order is not so. held: left to a person; needless: of these, the memo is in the
-    chat, or no answer was lost. refused: ended without a memo, and said so. overtaken: memos that came before an earlier one of their chat."""
+    chat, or no answer was lost. refused: ended without a memo, and said so. overtaken: memos that came before an
+    earlier one of their chat."""
 
     system: str
     accepted: int
