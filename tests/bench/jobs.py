@@ -1,0 +1,122 @@
+"""`make bench-jobs`: whole jobs through the embedded stack, beside the naive worker on the same kind of infrastructure.
+
+Rounds are interleaved, so that other load on the machine hits both alike. CPU is that of the workers and all that they
+start (ours: audio, send and sweep; the receiver of webhooks and the infrastructure are shown apart), from `/proc`. Both
+are running and warm before the first round; a round ends when the last memo of its batch is with Linq."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.local.processes import members
+from tests.chaos.systems import Memoline, Naive, Order, System, truth_of
+from tests.conftest import pytest_configure
+from tests.support.recordings import make, make_wav
+from tests.support.waiting import eventually
+
+ROUNDS = int(os.environ.get("ROUNDS", "3"))
+JOBS = int(os.environ.get("BATCH", "20"))
+OPUS = ("-c:a", "libopus", "-b:a", "32k")
+WORKERS = {"memoline": ("audio", "send", "sweep"), "naive": ("audio",)}
+AROUND = {"memoline": ("serve", "s3", "cdn", "linq", "broker"), "naive": ("s3", "cdn", "linq", "broker")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """What a batch took. parts: CPU seconds by part."""
+
+    jobs_a_second: float
+    parts: dict[str, float]
+
+    def cpu_s(self, names: Iterable[str]) -> float:
+        """CPU seconds a job of these parts."""
+        return sum(self.parts[name] for name in names) / JOBS
+
+
+def main() -> None:
+    """Print the least of each over the rounds, and where the rest goes."""
+    pytest_configure()
+    with tempfile.TemporaryDirectory(prefix="memoline-bench-") as name:
+        folder = Path(name)
+        sources = {
+            "1 s WAV, passes through": make_wav(folder / "pass.wav", duration_s=1),
+            "5 s Opus": make(folder / "5s.ogg", *OPUS, duration_s=5),
+            "60 s Opus": make(folder / "60s.ogg", *OPUS, duration_s=60),
+        }
+        systems: list[System] = [Memoline(folder / "memoline"), Naive(folder / "naive")]
+        try:
+            for system in systems:
+                system.start()
+                play(system, sources["5 s Opus"], batch=2)
+            for what, source in sources.items():
+                compare(systems, what, source)
+        finally:
+            for system in systems:
+                system.stop()
+
+
+def compare(systems: list[System], what: str, source: Path) -> None:
+    """Interleaved rounds of one recording."""
+    rounds: dict[str, list[Round]] = {system.name: [] for system in systems}
+    for _ in range(ROUNDS):
+        for system in systems:
+            rounds[system.name].append(play(system, source, batch=JOBS))
+            print(".", end="", file=sys.stderr, flush=True)
+    best = {name: max(many, key=lambda one: one.jobs_a_second) for name, many in rounds.items()}
+    least = {name: min(many, key=lambda one: one.cpu_s(WORKERS[name])) for name, many in rounds.items()}
+    print(f"\n{what}: {ROUNDS} rounds of {JOBS} jobs")
+    for name in rounds:
+        cpu = least[name]
+        parts = ", ".join(f"{part} {cpu.parts[part] / JOBS * 1000:.0f}" for part in (*WORKERS[name], *AROUND[name]))
+        print(
+            f"  {name:<9}{best[name].jobs_a_second:6.2f} jobs/s{cpu.cpu_s(WORKERS[name]) * 1000:8.0f} ms CPU a job"
+            f"   (ms by part: {parts})"
+        )
+    faster = best["memoline"].jobs_a_second / best["naive"].jobs_a_second
+    share = least["memoline"].cpu_s(WORKERS["memoline"]) / least["naive"].cpu_s(WORKERS["naive"])
+    print(f"  memoline: {faster:.2f} times the jobs a second, {share:.0%} of the CPU")
+
+
+def play(system: System, source: Path, *, batch: int) -> Round:
+    """Hand in a batch, each to a chat of its own, and wait for the last memo."""
+    first = len(truth_of(system).all)
+    before = cpu_of(system)
+    begun_s = time.monotonic()
+    for _ in range(batch):
+        chat_id = str(uuid.uuid4())
+        order = Order(number=uuid.UUID(chat_id).int % 10**9, recording=source, chat_id=chat_id)
+        assert system.accept(order)
+    eventually(_taken(system, first + batch), f"{batch} memos of {system.name}", deadline_s=600, every_s=0.1)
+    took_s = time.monotonic() - begun_s
+    after = cpu_of(system)
+    return Round(jobs_a_second=batch / took_s, parts={part: after[part] - before[part] for part in after})
+
+
+def _taken(system: System, count: int) -> Callable[[], bool]:
+    return lambda: len(truth_of(system).all) >= count
+
+
+def cpu_of(system: System) -> dict[str, float]:
+    """CPU seconds that each part and its children, dead ones included, have used so far."""
+    names = (*WORKERS[system.name], *AROUND[system.name])
+    return {name: sum(_cpu_s(pid) for pid in members(system.leader(name) or 0)) for name in names}
+
+
+def _cpu_s(pid: int) -> float:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return 0.0
+    ticks = text[text.rindex(")") + 2 :].split()[11:15]  # utime, stime, and those of children that were waited for
+    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+
+
+if __name__ == "__main__":
+    main()
