@@ -199,7 +199,7 @@ class Naive(Stack):
     def __init__(self, home: Path) -> None:
         super().__init__(home, only=INFRASTRUCTURE)
         self._keeper: Keeper | None = None
-        self._results: dict[int, Any] = {}
+        self._sent: dict[int, str] = {}
         self._watch = threading.Event()
 
     def start(self) -> None:
@@ -208,7 +208,8 @@ class Naive(Stack):
             return
         env = dict(os.environ) | self.settings.as_environment() | {"SSL_CERT_FILE": str(self.settings.ca_bundle)}
         url = env["MEMOLINE_BROKER_URL"]
-        self._client = Celery("orders", broker=url, backend=url)
+        # Two, since a client that has a backend subscribes to every result, and gives up for ever when it is away.
+        self._client, self._answers = Celery("orders", broker=url), Celery("answers", backend=url)
         self._client.conf.broker_transport_options = {"socket_timeout": 5, "socket_connect_timeout": 3}
         argv = [sys.executable, "-m", "celery", "-A", "tests.bench.naive.worker", "worker"]
         argv += ["--concurrency", str(os.cpu_count() or 1), "--loglevel", "WARNING"]
@@ -234,7 +235,7 @@ class Naive(Stack):
     def accept(self, order: Order) -> bool:
         about = [str(order.recording), order.chat_id, order.number]
         try:
-            self._results[order.number] = self._client.send_task("naive.send", args=about, queue="naive")
+            self._sent[order.number] = self._client.send_task("naive.send", args=about, queue="naive").id
         except Exception:  # whatever the broker's client raises: the caller tries again
             return False
         return True
@@ -252,8 +253,8 @@ class Naive(Stack):
     def beliefs(self, orders: Iterable[Order]) -> dict[int, Belief]:
         found = {}
         for order in orders:
-            result = self._results.get(order.number)
-            state = str(result.state) if result else "PENDING"
+            task_id = self._sent.get(order.number)
+            state = str(self._answers.AsyncResult(task_id).state) if task_id else "PENDING"
             found[order.number] = Belief(state=state, ended=state in ("SUCCESS", "FAILURE"), sequence=order.number)
         return found
 
