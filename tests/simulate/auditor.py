@@ -44,6 +44,7 @@ class Auditor:
         self.preparing: dict[str, Process] = {}
         self.told: dict[Task, tuple[str, str]] = {}
         self.deaths: Counter[str] = Counter()
+        self.deaths_at_claim: dict[str, int] = {}
         self.poisoned: Counter[str] = Counter()
         self.wiped_at = float("-inf")
         self.seen: Counter[str] = Counter()
@@ -64,7 +65,9 @@ class Auditor:
             if job.state is State.UNCONFIRMED and early_s > 0:
                 self.fail(f"{job.job_id[:6]} was taken from its sender {early_s:.1f} s before the send's deadline")
         if job.state is State.PREPARING:
+            self._check_claim(job)
             self.preparing[job.job_id] = self.sim.task.process
+            self.deaths_at_claim[job.job_id] = self.deaths[job.job_id]
         else:
             self.preparing.pop(job.job_id, None)
         if job.state is State.SENDING:
@@ -148,11 +151,18 @@ class Auditor:
         self.doubt |= self.stale | set(self.world.by_job)
         self.sending.clear()
         self.poisoned.clear()
+        self.preparing.clear()
 
     # -------------------------------------------------------------------------------------------------- its rules
 
     def _excused(self, job_id: str) -> bool:
         return job_id in self.decided or job_id in self.stale
+
+    def _check_claim(self, job: Job) -> None:
+        """A claim is taken over only from a holder who had trouble since he took it."""
+        holder = self.preparing.get(job.job_id)
+        if holder is not None and self.deaths_at_claim[job.job_id] == self.deaths[job.job_id]:
+            self.fail(f"{job.job_id[:6]} was taken from {holder.name}, which is well and at work on it")
 
     def _check_turn(self, job: Job) -> None:
         """Order: nothing earlier of the lane may still be on its way, and nothing of the lane may be in the air."""

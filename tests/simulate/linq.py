@@ -83,7 +83,9 @@ class Linq:
             self.auditor.on_trouble(sim.task.process, forgets=False)
         done_at = sim.now() + plan.after_s + 0.01
         sim.pause("POST under way", max(min(done_at, gives_up_at) - sim.now(), 0.001))
-        if plan.lost or not result or sim.now() >= gives_up_at:
+        # Who wakes from a freeze finds the answer and the end of his time at once: either may be seen first.
+        overslept = sim.now() >= gives_up_at and (done_at >= gives_up_at or sim.chance(0.5))
+        if plan.lost or not result or overslept:
             self.auditor.on_doubt(post)
             raise sim.random.choice((httpx.ReadTimeout, httpx.ReadError, httpx.RemoteProtocolError))(
                 "lost", request=request

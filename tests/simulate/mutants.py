@@ -76,8 +76,8 @@ def _sends_what_is_ready(self: SqlLedger, chat_id: str, now: float) -> tuple[Job
     return tuple(head for head in _heads(self, chat_id, now) if head.state is not State.HOSTED) + ready
 
 
-def _overlooks_lost_sends(self: SqlLedger, now: float, limit: int) -> tuple[Job, ...]:
-    return tuple(job for job in _due(self, now, limit) if job.state is not State.SENDING)
+def _overlooks_lapsed_claims(self: SqlLedger, now: float, limit: int) -> tuple[Job, ...]:
+    return tuple(job for job in _due(self, now, limit) if job.state is not State.PREPARING)
 
 
 MUTANTS: dict[str, tuple[tuple[Any, str, Any], ...]] = {
@@ -100,7 +100,7 @@ MUTANTS: dict[str, tuple[tuple[Any, str, Any], ...]] = {
     "writes no intent": ((S3Journal, "begin", lambda *_: True),),
     "never asks whose intent it is": ((S3Journal, "begin", _never_asks_whose_intent_it_is),),
     "ignores opt-outs": ((delivery, "opted_out", lambda *_: False),),
-    "overlooks sends that did not come back": ((SqlLedger, "due", _overlooks_lost_sends),),
+    "overlooks claims that have lapsed": ((SqlLedger, "due", _overlooks_lapsed_claims),),
 }
 """What the bug does → what is put in whose place."""
 
