@@ -39,6 +39,7 @@ class Auditor:
         self.decided: set[str] = set()
         self.stale: set[str] = set()
         self.doubt: set[str] = set()
+        self.restored: set[str] = set()
         self.reopened: set[str] = set()
         self.sending: dict[str, Task] = {}
         self.preparing: dict[str, Process] = {}
@@ -148,6 +149,7 @@ class Auditor:
     def on_restore(self) -> None:
         """An old copy of the ledger is in place: what it says may be out of date until somebody looks."""
         self.stale = {job_id for (job_id,) in self.rows("select job_id from jobs")}
+        self.restored |= self.stale | set(self.world.by_job)
         self.doubt |= self.stale | set(self.world.by_job)
         self.sending.clear()
         self.poisoned.clear()
@@ -174,7 +176,9 @@ class Auditor:
             job.job_id,
         )
         for other, state, not_before, seq in earlier:
-            if state in ("SENDING", "UNCONFIRMED"):
+            # What a restored copy remembers late is in the air although an earlier one is not.
+            remembered = other in self.restored and seq > job.seq
+            if state in ("SENDING", "UNCONFIRMED") and not remembered:
                 self.fail(f"{job.job_id[:6]} is sent while {other[:6]} of its lane is {state}")
             late = not_before > self.sim.now() - JUST_DUE_S and state in ("RECEIVED", "PREPARING", "HOSTED")
             if seq < job.seq and other not in self.reopened and not (not_before and late):
