@@ -86,6 +86,7 @@ def _begun(parts: Parts, job: Job) -> Job:
         sending_since=now,
         deadline=now + parts.rules.send_timeout_s,
         looks=0,
+        trace_id=None,  # news of an earlier attempt is not about this one
         code=None,
         message=None,
     )
