@@ -7,7 +7,7 @@ takes for new was begun before, and nothing is sent until it is known what came 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.model import Attempt, Job, Outcome, OutcomeKind, State
 from pipeline.ports import Parts
@@ -89,8 +89,8 @@ def forgotten(parts: Parts, job: Job) -> Job | None:
     if all(_not_sent(one) for one in unknown):
         return None
     memory = remembered(unknown, job)
-    known = parts.ledger.note(job, send_attempts=memory.number, epoch=memory.epoch)
-    return _as_remembered(parts, known, memory)
+    # In one move: a worker that died between two of them would leave a job whose attempt seems to be settled.
+    return _as_remembered(parts, replace(job, send_attempts=memory.number), memory)
 
 
 def _as_remembered(parts: Parts, job: Job, memory: Memory) -> Job:

@@ -67,6 +67,7 @@ class Linq:
         if sim.chance(weather.linq_refused):
             raise httpx.ConnectError("refused", request=request)
         self._trace(request, "connection.connect_tcp.complete", {"return_value": Socket()})
+        self._may_freeze()
         sim.pause("is connected", 0.001)
         self._trace(request, "http11.send_request_headers.started", {})
         chat_id = request.url.path.split("/")[-2]
@@ -78,9 +79,7 @@ class Linq:
         plan, trace_id = self._plan(), sim.random.randbytes(16).hex()
         result: list[Answer] = []
         sim.spawn(self.process, "takes", lambda: self._decide(post, plan, trace_id, result), after_s=plan.after_s)
-        if sim.chance(weather.freeze_in_post):
-            sim.freeze(sim.task.process, sim.random.uniform(50, 500))
-            self.auditor.on_trouble(sim.task.process, forgets=False)
+        self._may_freeze()
         done_at = sim.now() + plan.after_s + 0.01
         sim.pause("POST under way", max(min(done_at, gives_up_at) - sim.now(), 0.001))
         # Who wakes from a freeze finds the answer and the end of his time at once: either may be seen first.
@@ -99,6 +98,13 @@ class Linq:
         return httpx.Response(
             status, content=body if isinstance(body, str) else json.dumps(body), headers=headers, request=request
         )
+
+    def _may_freeze(self) -> None:
+        """A sender stops at the worst moments: before the first byte, and while the answer is on its way."""
+        sim = self.sim
+        if sim.chance(self.world.weather.freeze_in_post / 2):
+            sim.freeze(sim.task.process, sim.random.uniform(50, 500))
+            self.auditor.on_trouble(sim.task.process, forgets=False)
 
     def _plan(self) -> Plan:
         sim, weather = self.sim, self.world.weather
