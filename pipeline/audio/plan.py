@@ -59,6 +59,7 @@ def decide(facts: Probe, heard: Heard | None, settings: AudioSettings) -> Plan:
         return transcode(facts, None, settings, _why_transcode(facts, accepted, fits), accepted)
     if heard.samples == 0:
         return _reject("no-sound", NO_SOUND)
+    fits = fits or _fits_without_tags(facts, heard, settings)
     why_not = _damage(facts, heard)
     if accepted and fits and not why_not:
         return _pass_through(facts, heard, accepted)
@@ -165,6 +166,11 @@ def may_fit(facts: Probe, settings: AudioSettings) -> bool:
     """Whether the frames alone may be under the limit, as far as the headers tell."""
     kbps, seconds = facts.audio[0].bitrate_kbps, facts.duration_s
     return not kbps or not seconds or kbps * 125 * seconds < _SURELY * settings.max_bytes
+
+
+def _fits_without_tags(facts: Probe, heard: Heard, settings: AudioSettings) -> bool:
+    """Whether only tags, a picture say, take it over the limit."""
+    return facts.has_tags and heard.whole and _copy_bytes(heard) < settings.max_bytes
 
 
 def _copy_bytes(heard: Heard) -> float:

@@ -84,7 +84,8 @@ def _listen(facts: Probe, ffmpeg: str, settings: AudioSettings, to_make: bool) -
     where it is short and heard while it is encoded, nothing."""
     accepted = plan.accepted_type(facts) is not None
     fits = facts.size_bytes < settings.max_bytes
-    if (accepted and fits) or (plan.copyable(facts) and plan.may_fit(facts, settings)):
+    may_be_copied = plan.copyable(facts) or (accepted and facts.has_tags)
+    if (accepted and fits) or (may_be_copied and plan.may_fit(facts, settings)):
         return probe.hear(facts, ffmpeg, None)
     if settings.loudness == "speech":
         return probe.hear(facts, ffmpeg, _most_s(settings))

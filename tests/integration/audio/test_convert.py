@@ -317,3 +317,20 @@ def test_other_peoples_hidden_folders_are_left_alone(make: Make, tmp_path: Path)
     os.utime(home, (0, 0))
     convert(make("a.wav"), tmp_path / "out", AudioSettings())
     assert (home / "ledger.db").read_text() == "all jobs"
+
+
+@pytest.mark.parametrize("over", [False, True], ids=["fits without its picture", "too large all the same"])
+def test_what_only_a_picture_makes_too_large_keeps_its_frames(over: bool, make: Make, tmp_path: Path) -> None:
+    """It is not encoded for want of room that its sound does not need."""
+    sound = make("memo.mp3", "-b:a", "64k", source="sine=440:d=10:r=48000").read_bytes()
+    picture = b"\0image/jpeg\0\3\0" + b"\xff\xd8" + b"j" * 200_000
+    frame = b"APIC" + len(picture).to_bytes(4, "big") + b"\0\0" + picture
+    size = len(frame)
+    syncsafe = bytes((size >> shift) & 0x7F for shift in (21, 14, 7, 0))
+    path = tmp_path / "with-picture.mp3"
+    path.write_bytes(b"ID3\3\0\0" + syncsafe + frame + sound)
+    limit = 60_000 if over else 100_000
+    memo = convert(path, tmp_path / "out", settings=replace(SETTINGS, max_bytes=limit))
+    assert memo.size_bytes < limit
+    assert memo.action == ("transcode" if over else "remux")
+    assert inspect(path, settings=replace(SETTINGS, max_bytes=limit)).action == memo.action
