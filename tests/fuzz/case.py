@@ -43,8 +43,9 @@ class Outcome:
 
 @cache
 def documented_codes() -> frozenset[str]:
-    """The reject codes in the docs, and the one of a failed tool."""
-    return frozenset(re.findall(r"^\| `([a-z-]+)` \|", DOCS.read_text(), re.MULTILINE)) | {"tool-failed"}
+    """The reject codes in the docs, and those of our own failures."""
+    refused = re.findall(r"^\| `([a-z-]+)` \|", DOCS.read_text(), re.MULTILINE)
+    return frozenset(refused) | {"tool-failed", "proof-failed"}
 
 
 def forged(seed: int, number: int, seeds: Sequence[tuple[str, bytes]], lures: Lures) -> tuple[str, bytes, list[str]]:
