@@ -87,9 +87,13 @@ class Encoder:
             self._check_length(made, length_s)
             # The measured length takes the place of what a header claimed.
             length_s = made.used_s if made.whole else length_s
-            coding = fit.again(made.measured(self.settings.max_bytes), self.bounds, length_s)
-            if made.coding.fill and coding is not None and coding.keep_s is not None:
-                made = self._filled(made, coding) or made
+            measured = made.measured(self.settings.max_bytes)
+            coding = fit.again(measured, self.bounds, length_s)
+            last = number + 1 == MAX_ENCODES and made.size_bytes >= self.settings.max_bytes
+            if last and measured.fits_s is not None:
+                coding = replace(made.coding, keep_s=measured.fits_s, not_before_s=measured.enough_s or 0.0)
+            if (made.coding.fill or last) and coding is not None and coding.keep_s is not None:
+                made = self._filled(made, coding, at_all_events=last) or made
                 coding = None if made.size_bytes < self.settings.max_bytes else coding
             if coding is not None and coding.careful and fit.is_fast(made.coding):
                 continue  # what overran is not worth keeping, even where it fits
@@ -123,10 +127,11 @@ class Encoder:
             if decided.action is Action.REJECT:
                 raise RecordingRejected(decided.code, decided.reason)
 
-    def _filled(self, made: Made, coding: fit.Coding) -> Made | None:
-        """An encode that filled the limit, cut by copy; None where a cut would be heard, so that it needs a fade."""
+    def _filled(self, made: Made, coding: fit.Coding, *, at_all_events: bool) -> Made | None:
+        """An encode that filled the limit, cut by copy; None where a cut would be heard, so that it needs a fade, and
+        another encode is left for that."""
         cut = self.bench.cut(coding, 0.0)
-        if cut is None or not cut.hush:
+        if cut is None or not (cut.hush or at_all_events):
             return None
         return self.bench.cut_by_copy(made, cut.at, made.path.with_name("memo-cut.m4a"))
 

@@ -22,6 +22,8 @@ UNEVEN = 1.25
 """From here on a memo's halves say nothing about what follows."""
 NEARLY = 0.995
 """Where to end by known frames: the last ones differ a little when the sound ends there."""
+NEAR_ENOUGH, LESS_THAN_PROPORTIONAL = 0.8, 1.15
+"""Down to so much of a bitrate, sizes were seen to fall by no less than this power tells."""
 ENOUGH = 0.953
 """The same with a little room for what was not measured exactly."""
 
@@ -195,8 +197,8 @@ def again(made: Measured, bounds: Bounds, duration_s: float) -> Coding | None:
         return _other_bits(made, bounds)
     if made.fits_s is not None:
         return replace(coding, fill=False, keep_s=made.fits_s, not_before_s=made.enough_s or made.fits_s)
-    if made.size_bytes >= USED * bounds.limit_bytes or coding.not_before_s:
-        return None  # the second time a pause was chosen that lies further back than it had to
+    if made.size_bytes >= USED * bounds.limit_bytes or made.used_s < coding.not_before_s:
+        return None  # a pause was chosen that lies further back than it had to
     return _longer(made, bounds, duration_s)
 
 
@@ -206,9 +208,14 @@ def _other_bits(made: Measured, bounds: Bounds) -> Coding | None:
     if made.size_bytes < bounds.limit_bytes and (made.size_bytes >= USED * bounds.limit_bytes or not binds):
         return None
     kbps = _scaled_kbps(made, bounds, made.used_s)
+    if made.size_bytes >= bounds.limit_bytes and kbps > NEAR_ENOUGH * coding.bitrate_kbps:
+        # What silence costs does not fall with the bitrate: a little lower, so that the next one is the last.
+        kbps = _floor_bits(coding.bitrate_kbps * (kbps / coding.bitrate_kbps) ** LESS_THAN_PROPORTIONAL)
     if kbps >= bounds.least_kbps:
         better = kbps > 1.01 * coding.bitrate_kbps or made.size_bytes >= bounds.limit_bytes
         return _by_the_same_coder(coding, kbps, bounds) if better else None
+    if made.fits_s is not None and coding.bitrate_kbps <= bounds.least_kbps + 0.001:
+        return replace(coding, fill=False, keep_s=made.fits_s, not_before_s=made.enough_s or made.fits_s)
     return replace(coding_at(bounds.least_kbps, bounds.source_rate_hz), fill=True, careful=coding.careful)
 
 
@@ -239,7 +246,8 @@ def _longer(made: Measured, bounds: Bounds, duration_s: float) -> Coding:
     plain = replace(coding, keep_s=None, not_before_s=0.0)
     per_second = FRAME_BYTES * coding.sample_rate_hz / 1024 + coding.bitrate_kbps * 125 * OVERSHOOT
     found_per_second = made.size_bytes / max(made.used_s, 0.001)
-    if found_per_second >= 0.9 * per_second / OVERSHOOT:
+    predicted_before = coding.not_before_s > 0  # and silence came instead
+    if not predicted_before and found_per_second >= 0.9 * per_second / OVERSHOOT:
         keep_s = made.used_s + (GOAL * limit - made.size_bytes) / per_second
         if keep_s < duration_s - 0.05:
             enough_s = made.used_s + (ENOUGH * limit - made.size_bytes) / found_per_second

@@ -43,7 +43,7 @@ class Made:
         rough = fit.Measured(
             coding=self.coding, size_bytes=self.size_bytes, used_s=self.used_s, whole=self.whole
         )  # fmt: skip
-        if self.whole or fit.USED * limit_bytes <= self.size_bytes < limit_bytes:
+        if self.size_bytes < limit_bytes and (self.whole or self.size_bytes >= fit.USED * limit_bytes):
             return rough
         frames, rate = boxes.frame_bytes(self.path), self.coding.sample_rate_hz
         if self.size_bytes < limit_bytes:

@@ -27,7 +27,8 @@ def test_the_next_run_removes_what_a_killed_one_left(
     long = make("long.flac", source="anoisesrc=d=1200:r=48000")
     process = subprocess.Popen([sys.executable, "-c", CONVERT, str(long), str(out)], cwd=ROOT)
     try:
-        eventually(lambda: out.exists() and next(out.glob(f"{PREFIX}*/*.m4a"), None), "an encode at work")
+        # The file is there before the child is; once it grows, the child's own folder has no name any more.
+        eventually(lambda: any(memo.stat().st_size for memo in out.glob(f"{PREFIX}*/*.m4a")), "an encode at work")
     finally:
         process.kill()
         process.wait()
