@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from pipeline.errors import Fenced, JobFailed, Misuse, NotNow, PartUnreachable
+from pipeline.ledger.states import MAY_BE_TAKEN
 from pipeline.model import Job, Overflow, State
 from pipeline.ports import Parts
 from pipeline.recall import forgotten
@@ -44,20 +45,24 @@ def _forgotten(parts: Parts, job: Job) -> Job | None:
 def retry(parts: Parts, job: Job, *, overflow: Overflow | None = None) -> Job:
     """Start a REJECTED job, or a FAILED one that Linq never took, anew: with the settings of now, and another overflow
     where one is given. Its memo gets a new name. Raises NotNow (`not-retryable`)."""
-    if job.state not in (State.REJECTED, State.FAILED) or job.message_id or job.code == "not-delivered":
+    if job.state not in (State.REJECTED, State.FAILED) or job.message_id or job.code in MAY_BE_TAKEN:
         raise NotNow("not-retryable", _not_retryable(job), job_id=job.job_id, state=str(job.state))
+    return _anew(parts, job, None, "Tried again on request.", overflow or job.overflow)
+
+
+def _anew(parts: Parts, job: Job, code: str | None, message: str, overflow: Overflow | None) -> Job:
     return parts.ledger.move(
         job,
         State.RECEIVED,
         by=parts.by,
-        code=None,
-        message="Tried again on request.",
+        code=code,
+        message=message,
         audio_attempts=0,
         returns=0,
         retry_at=0.0,
         sending_since=0.0,
         not_before=_from_now_on(parts, job),
-        overflow=overflow or job.overflow,
+        overflow=overflow,
         hosted=None,
     )
 
@@ -75,11 +80,14 @@ def assign(parts: Parts, job: Job, chat_id: str) -> Job:
 def resolve(
     parts: Parts, job: Job, *, sent: str | None = None, resend: bool = False, give_up: bool = False, why: str = ""
 ) -> Job:
-    """Decide about a job that is HELD because its outcome is unknown. Exactly one of sent (a message id), resend and
-    give_up. Raises NotNow (`not-held`), JobFailed (`one-decision`)."""
+    """Decide about a job that is HELD because its outcome is unknown, or anew about one that was given up then. Exactly
+    one of sent (a message id), resend and give_up. Raises NotNow (`not-held`), JobFailed (`one-decision`)."""
     if (sent is not None) + resend + give_up != 1:
         raise JobFailed("one-decision", "Say exactly one of --sent MESSAGE_ID, --resend and --give-up.")
-    if job.state is not State.HELD or job.code != "outcome-unknown":
+    given_up = (job.state, job.code) == (State.FAILED, "resolved-given-up")
+    if given_up and give_up:
+        return job
+    if not given_up and (job.state, job.code) != (State.HELD, "outcome-unknown"):
         text = f"Job {job.job_id} is {job.state}: only one that is HELD with outcome-unknown can be resolved."
         raise NotNow("not-held", text, job_id=job.job_id, state=str(job.state))
     note = f"Decided by a person{': ' + why if why else '.'}"
@@ -89,6 +97,8 @@ def resolve(
             job, State.SENT, by=parts.by, code="resolved-sent", message=note, message_id=sent, next_look_at=later
         )
         return let_go(parts, known)
+    if resend and given_up:
+        return _anew(parts, job, "resolved-resend", note, job.overflow)
     if resend:
         return parts.ledger.move(
             job,
@@ -119,6 +129,9 @@ def _not_retryable(job: Job) -> str:
     if job.message_id or job.code == "not-delivered":
         which = f" as message {job.message_id}" if job.message_id else ""
         return f"Linq took job {job.job_id}{which}: sending it again would make two memos."
+    if job.code == "resolved-given-up":
+        how = f"if it did not arrive, `memoline resolve {job.job_id} --resend` sends it again."
+        return f"Job {job.job_id} was given up, and Linq may have taken it: {how}"
     if job.state is State.HELD:
         verb = "assign" if job.code == "no-chat" else "resolve"
         return f"Job {job.job_id} is HELD ({job.code}): `memoline {verb} {job.job_id}` decides about it."

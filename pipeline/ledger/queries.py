@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import BindParameter, ColumnElement, ScalarSelect, Select, and_, bindparam, case, func, or_, select
 
-from pipeline.ledger.states import ENDED_UNSENT, IN_FLIGHT, KEEPS_PLACE, MAY_STEP_ASIDE, OPEN, POLLED
+from pipeline.ledger.states import ENDED_UNSENT, IN_FLIGHT, KEEPS_PLACE, MAY_BE_TAKEN, MAY_STEP_ASIDE, OPEN, POLLED
 from pipeline.ledger.tables import ZERO, fixed, in_states, jobs
 from pipeline.model import Job, Lane, State, StatusReport
 
@@ -124,7 +124,7 @@ def reasons(states: Sequence[State]) -> Select[Any]:
         c.state,
         func.coalesce(c.code, "").label("code"),
         many,
-        func.sum(case((c.message_id.is_(None) & (c.code != "not-delivered"), 1), else_=0)).label("never_taken"),
+        func.sum(case((c.message_id.is_(None) & c.code.not_in(MAY_BE_TAKEN), 1), else_=0)).label("never_taken"),
         func.min(c.updated_at).label("first_at"),
         func.max(c.updated_at).label("last_at"),
         func.max(c.message).label("example"),

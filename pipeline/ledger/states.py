@@ -32,6 +32,9 @@ TERMINAL: Final = frozenset({State.DELIVERED, State.REJECTED, State.FAILED, Stat
 ENDED_UNSENT: Final = (State.REJECTED, State.FAILED, State.CANCELLED)
 """Ends after which somebody may still want the recording."""
 
+MAY_BE_TAKEN: Final = ("not-delivered", "resolved-given-up", "outcome-unknown")
+"""Codes of jobs that Linq took, or may have taken, also where no message id is known: `retry` leaves them alone."""
+
 _LATE: Final = "the late answer of a fenced sender: Linq took it"
 _FORGOTTEN: Final = "an older copy of the ledger forgot an attempt of which nobody knows what came"
 _R, _P, _H, _X, _U = OPEN
@@ -81,7 +84,7 @@ REASONS: Final[Mapping[tuple[State, State], str]] = MappingProxyType(
         (_SENT, _FAIL): "Linq reports that it could not be delivered",
         (_SENT, _GONE): "erased on request",
         (_FAIL, _DONE): "reported failed first, delivered later",
-        (_FAIL, _R): "tried again on request; Linq never took it",
+        (_FAIL, _R): "tried again on request; Linq never took it, or a person who gave it up wants it sent after all",
         (_FAIL, _SENT): _LATE,
         (_NO, _R): "tried again on request",
         (_NO, _SENT): _LATE,

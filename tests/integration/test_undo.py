@@ -55,12 +55,15 @@ def test_what_failed_is_grouped_by_its_reason(ledger: SqlLedger, run: Run) -> No
     for name in "abc":
         failing(ledger, name, "cdn-unreachable")
     failing(ledger, "d", "not-delivered", message_id="m-1")
+    failing(ledger, "f", "resolved-given-up")
     wish = a_request("e", chat_id=None)
     ledger.add(wish, job_id="job-e", state=State.HELD, code="no-chat", message="Which chat?", by="test")
     rows = {row["code"]: row for row in run("failed").rows}
     assert (rows["cdn-unreachable"]["jobs"], rows["cdn-unreachable"]["never_taken"]) == (3, 3)
     assert rows["cdn-unreachable"]["do"] == "memoline retry --code cdn-unreachable --all"
     assert rows["not-delivered"]["do"].startswith("nothing")
+    assert rows["resolved-given-up"]["never_taken"] == 0
+    assert rows["resolved-given-up"]["do"].startswith("memoline resolve JOB --resend, if it did not arrive")
     assert rows["no-chat"]["do"] == "memoline assign JOB --chat ID"
 
 
@@ -74,6 +77,15 @@ def test_all_of_a_reason_are_tried_again(ledger: SqlLedger, run: Run) -> None:
     states = [ledger.get(job_id).state for job_id in (here, there, other, taken)]
     assert states == [State.RECEIVED, State.RECEIVED, State.FAILED, State.FAILED]
     assert (ledger.get(here).overflow, ledger.get(there).overflow) == ("cut", None)
+
+
+def test_what_was_given_up_is_sent_again_by_name_only(ledger: SqlLedger, run: Run) -> None:
+    """Linq may have taken it: not with all others, but as a decision about this one."""
+    job_id = failing(ledger, "a", "resolved-given-up")
+    ran = run("retry", "--code", "resolved-given-up", "--all")
+    assert (ran.status, ran.row["error"]["code"]) == (1, "not-retryable")
+    assert f"memoline resolve {job_id} --resend" in ran.row["error"]["message"]
+    assert run("resolve", job_id, "--resend").row["state"] == "RECEIVED"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from pipeline import decisions, jobs
 from pipeline.errors import JobFailed, KeyReused, NotNow, PartUnreachable, RecordingRejected
 from pipeline.model import Attempt, ListedMessage, MessageList, Outcome, OutcomeKind, PauseScope, State, StatusReport
-from tests.support.story import CHAT, Stage, build_stage, request
+from tests.support.story import ACCEPTED, CHAT, Stage, build_stage, request
 
 UNKNOWN = Outcome(kind=OutcomeKind.UNKNOWN, code="answer-lost", message="the connection broke")
 S3_AWAY = PartUnreachable("s3-unreachable", "S3 does not answer.")
@@ -387,3 +387,23 @@ def test_a_person_decides_what_nobody_knows(stage: Stage, decision: dict[str, ob
     resolved = decisions.resolve(stage.parts, job, why="I looked", **decision)  # type: ignore[arg-type]
     assert resolved.state is state
     assert "I looked" in (stage.ledger.history(job.job_id)[-1].message or "")
+
+
+def test_what_was_given_up_may_have_arrived(stage: Stage) -> None:
+    """`retry`, which is for what Linq never took, leaves it alone; a person may decide anew."""
+    stage.linq.outcomes = [UNKNOWN, ACCEPTED]
+    job = run(stage)
+    for _ in range(2):
+        stage.clock.at = stage.ledger.get(job.job_id).next_look_at
+        job = jobs.deliver(stage.parts, job.job_id) or job
+    job = decisions.resolve(stage.parts, job, give_up=True)
+    with pytest.raises(NotNow, match="--resend") as caught:
+        decisions.retry(stage.parts, job)
+    assert caught.value.code == "not-retryable"
+    assert [reason.never_taken for reason in stage.ledger.reasons((State.FAILED,))] == [0]
+    assert decisions.resolve(stage.parts, job, give_up=True) == job
+    decisions.resolve(stage.parts, job, resend=True, why="I looked")
+    jobs.prepare(stage.parts, job.job_id)
+    sent = jobs.deliver(stage.parts, job.job_id)
+    assert sent is not None
+    assert (sent.state, len(stage.linq.posts)) == (State.SENT, 2)

@@ -181,7 +181,8 @@ def assign(job_id: str, chat: str, as_json: bool) -> int:
 @click.option("--why", default="", help="Kept in the history.")
 @options.json_lines
 def resolve(job_id: str, sent: str | None, resend: bool, give_up: bool, why: str, as_json: bool) -> int:
-    """Decide about a job whose outcome nobody knows (HELD, outcome-unknown). Look into the chat first.
+    """Decide about a job whose outcome nobody knows (HELD, outcome-unknown), or anew about one that was given up. Look
+    into the chat first.
 
     Example: memoline resolve 3f9a2c --resend --why "asked her, nothing came"
     """

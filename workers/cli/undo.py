@@ -130,6 +130,8 @@ def _retry_all(found: tuple[Job, ...], out: Output, overflow: str | None) -> int
 def _to_do(reason: Reason) -> str:
     if reason.state == State.HELD:
         return "memoline assign JOB --chat ID" if reason.code == "no-chat" else "memoline resolve JOB"
+    if reason.code == "resolved-given-up":
+        return "memoline resolve JOB --resend, if it did not arrive: Linq may have taken it"
     return f"memoline retry --code {reason.code} --all" if reason.never_taken else "nothing: Linq took them"
 
 

@@ -35,7 +35,7 @@ def action_routes(office: Office) -> APIRouter:
 
     @router.post("/retry", summary="Start a REJECTED or FAILED job anew")
     def retry(job_id: str, request: Request) -> JSONResponse:
-        """409 `not-retryable` where Linq took it, and in any other state."""
+        """409 `not-retryable` where Linq took it, or may have, and in any other state."""
         return JSONResponse(job_json(decide(office, request, job_id, decisions.retry)))
 
     @router.post("/assign", summary="Give a job that is HELD without a chat its chat", openapi_extra=docs.ASSIGN)
@@ -48,7 +48,7 @@ def action_routes(office: Office) -> APIRouter:
 
     @router.post("/resolve", summary="Decide about a job whose outcome nobody knows", openapi_extra=docs.RESOLVE)
     async def resolve(job_id: str, request: Request) -> JSONResponse:
-        """409 `not-held` unless it is HELD with `outcome-unknown`. Look into the chat first."""
+        """409 `not-held` unless it is HELD with `outcome-unknown`, or was given up then. Look into the chat first."""
         decision = resolution(await _fields(request, {"decision", "message_id", "why"}))
         return JSONResponse(job_json(await run_in_threadpool(decide, office, request, job_id, decision)))
 
