@@ -46,11 +46,16 @@ def send(parts: Parts, job: Job) -> Job:
     if went.pause is not None:
         why = f"Linq asked this chat, its line or everybody to wait ({went.pause.why})."
         return _wait(parts, job, went.pause.until - parts.clock.now(), "paused", why)
-    waiting = _not_ready(parts, job, chat)
-    if waiting is not None:
+    try:
+        waiting = _not_ready(parts, job, chat)
+        begun = _begun(parts, job) if waiting is None else None
+    except MemolineError:
         give_back(parts, went)
-        return waiting
-    return _post(parts, _begun(parts, job), chat, went)
+        raise
+    if begun is not None:
+        return _post(parts, begun, chat, went)
+    give_back(parts, went)
+    return waiting or job
 
 
 def _not_ready(parts: Parts, job: Job, chat: Chat) -> Job | None:
@@ -111,7 +116,8 @@ def _post(parts: Parts, job: Job, chat: Chat, went: Gate) -> Job:
         moved = _applied(parts, job, outcome)
     except Fenced:
         moved = record_late_answer(parts, job, outcome)
-    _remember(parts, job, outcome)
+    finally:
+        _remember(parts, job, outcome)  # all the more where the ledger is away
     learn(parts, chat, went, outcome)
     # A webhook may have been faster than the answer.
     return settled(parts, moved)

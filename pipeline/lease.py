@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pipeline.errors import PartUnreachable
+from pipeline.errors import MemolineError
 from pipeline.model import Job
 from pipeline.ports import Parts
 
@@ -33,5 +33,5 @@ def _renew(parts: Parts, job: Job, done: threading.Event) -> None:
         try:
             if not parts.ledger.renew(job, parts.clock.now() + lease_s):
                 return
-        except PartUnreachable:
-            continue  # the ledger may be back before the lease runs out
+        except MemolineError:
+            continue  # the ledger may be back, or have room again, before the lease runs out

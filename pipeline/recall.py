@@ -38,6 +38,7 @@ def remembered(attempts: Sequence[Attempt], job: Job) -> Memory:
     doubtful = [one for one in attempts if not _not_sent(one)]
     accepted = [one.outcome for one in attempts if one.outcome and one.outcome.kind is OutcomeKind.ACCEPTED]
     last = max(attempts, key=lambda one: one.number, default=None)
+    in_doubt = max(doubtful, key=lambda one: one.number, default=None)
     return Memory(
         number=max(job.send_attempts, last.number if last else 0),
         epoch=max(job.epoch, *(one.epoch for one in attempts), 0),
@@ -45,7 +46,7 @@ def remembered(attempts: Sequence[Attempt], job: Job) -> Memory:
         last_at=max((one.at for one in doubtful), default=job.sending_since),
         accepted=accepted[0] if accepted else None,
         doubtful=bool(doubtful) or not attempts,
-        code=last.outcome.code if last and last.outcome else None,
+        code=in_doubt.outcome.code if in_doubt and in_doubt.outcome else None,
     )
 
 
@@ -107,7 +108,7 @@ def _as_remembered(parts: Parts, job: Job, memory: Memory) -> Job:
         return parts.ledger.move(job, State.HOSTED, by=parts.by, code="recalled", message=text, **changed)
     text = "An attempt was begun, and nobody wrote down what came of it."
     changed |= {"first_sending_at": memory.first_at, "sending_since": memory.last_at, "looks": 0}
-    changed["next_look_at"] = now + parts.rules.confirm_after_s
+    changed |= {"next_look_at": now + parts.rules.confirm_after_s, "deadline": now}
     return parts.ledger.move(
         job, State.UNCONFIRMED, by=parts.by, code=memory.code or "answer-lost", message=text, **changed
     )

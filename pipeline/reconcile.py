@@ -37,7 +37,8 @@ def sender_lost(parts: Parts, job: Job) -> Job:
 def confirm_later(
     parts: Parts, job: Job, *, code: str, message: str, trace_id: str | None = None, wait_s: float | None = None
 ) -> Job:
-    """SENDING → UNCONFIRMED; the first look is after the quiet time, or after wait_s."""
+    """SENDING → UNCONFIRMED; the first look is after the quiet time, or after wait_s. `deadline` says since when it is
+    in doubt, from now on."""
     return parts.ledger.move(
         job,
         State.UNCONFIRMED,
@@ -47,6 +48,7 @@ def confirm_later(
         trace_id=trace_id or job.trace_id,
         looks=0,
         next_look_at=parts.clock.now() + (parts.rules.confirm_after_s if wait_s is None else wait_s),
+        deadline=parts.clock.now(),
     )
 
 
@@ -132,7 +134,8 @@ def _hold(parts: Parts, job: Job, why: str) -> Job:
 
 def _not_seen(parts: Parts, job: Job, why: str) -> Job:
     """The list could not be read to its end: no look at all, and tried again ever more rarely."""
-    doubt_s = parts.clock.now() - job.sending_since
+    # A time in which nobody was there to look proves nothing.
+    doubt_s = parts.clock.now() - max(job.sending_since, job.deadline)
     if doubt_s > LONGEST_DOUBT_S:
         return _hold(parts, job, f"for a day its chat could not be read: {why.rstrip('.')}")
     return _look_again(parts, job, looks=job.looks, wait_s=look_after_s(doubt_s, parts.rules.confirm_after_s))

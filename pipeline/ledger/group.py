@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import OperationalError
 
 _PATIENCE_S = 1.0
 """How long a writer waits for another one to commit before it sees to that itself."""
@@ -46,7 +47,8 @@ class GroupCommit:
                 with _savepoint(group):
                     yield group.connection
             finally:
-                if self._queued == 0:
+                # Into a transaction that SQLite has ended nobody else may come.
+                if self._queued == 0 or (group is not None and group.error is not None):
                     self._commit()
         while not group.over.wait(_PATIENCE_S):  # whoever was to commit ended amid it
             with self._in_turn():
@@ -88,6 +90,9 @@ class GroupCommit:
                 group.connection.commit()
         except Exception as error:  # each of its writers raises it
             group.error = error
+        except BaseException:
+            group.error = OperationalError("COMMIT", None, InterruptedError("its writer was interrupted"))
+            raise
         finally:
             if group.error is not None:
                 _quietly(group.connection.invalidate)  # whatever is left of the transaction goes with its connection

@@ -319,3 +319,76 @@ def test_neither_age_nor_a_person_ends_what_was_sent(stage: Stage) -> None:
     assert caught.value.code == "too-late"
     rested = [until_it_rests(stage, job) for job in (first, second)]
     assert [(job.state, job.message_id) for job in rested] == [(State.SENT, "m-1"), (State.SENT, "m-2")]
+
+
+def test_a_doubt_about_an_earlier_attempt_ends_although_the_last_one_never_began(stage: Stage) -> None:
+    """Attempt 1 was probably not sent, attempt 2's intent was stored and its answer lost: the chat is looked at."""
+    doubtful = Outcome(kind=OutcomeKind.PROBABLY_NOT_SENT, code="linq-download-failed", message="x", status=500)
+    stage.linq.outcomes = [doubtful, ACCEPTED]
+    job = jobs.register(stage.parts, request("a"))
+    jobs.prepare(stage.parts, job.job_id)
+    for _ in range(3):  # sent, and two looks
+        deliver(stage, job, after_s=100)
+    begin = stage.journal.begin
+
+    def lost(job_id: str, attempt: Attempt) -> bool:
+        begin(job_id, attempt)
+        stage.journal.begin = begin  # type: ignore[method-assign]
+        raise S3_AWAY
+
+    stage.journal.begin = lost  # type: ignore[method-assign]
+    assert until_it_rests(stage, job).state is State.SENT
+    assert len(stage.linq.posts) == 2
+
+
+def test_an_answer_is_remembered_where_the_ledger_goes_away_after_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The receipt says that Linq took it, and which message it is."""
+    job = jobs.register(stage.parts, request("a"))
+    jobs.prepare(stage.parts, job.job_id)
+    move = type(stage.ledger).move
+
+    def away(self: object, job: Job, to: State, **changes: object) -> Job:
+        if to is State.SENT:
+            raise PartUnreachable("ledger-unreachable", "It is away.")
+        return move(self, job, to, **changes)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(stage.ledger), "move", away)
+        with pytest.raises(PartUnreachable):
+            jobs.deliver(stage.parts, job.job_id)
+    found = until_it_rests(stage, job)
+    assert (found.state, found.message_id) == (State.SENT, ACCEPTED.message_id)
+    assert len(stage.linq.posts) == 1
+
+
+def test_a_day_without_workers_is_no_day_of_looking(stage: Stage) -> None:
+    """One look that fails after it holds nothing."""
+    job = jobs.register(stage.parts, request("a"))
+    ready = jobs.prepare(stage.parts, job.job_id)
+    assert ready is not None
+    now = stage.clock.at
+    begun = stage.ledger.move(ready, State.SENDING, by="t", send_attempts=1, sending_since=now, deadline=now + 60)
+    stage.journal.begin(job.job_id, Attempt(number=1, at=now, epoch=begun.epoch))
+    stage.linq.list_fails = PartUnreachable("linq-unreachable", "Linq is away.")
+    for _ in range(3):
+        assert deliver(stage, job, after_s=90_000 if stage.clock.at == now else 100).state is State.UNCONFIRMED
+
+
+def test_a_probe_is_given_back_where_its_job_is_cancelled_meanwhile(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others need not wait for what will not come."""
+    job = jobs.register(stage.parts, request("a"))
+    jobs.prepare(stage.parts, job.job_id)
+    stage.ledger.pause("linq", stage.clock.at - 1, "answer-lost")
+
+    def take(_chat_id: str, _line: str | None = None) -> float:
+        decisions.cancel(stage.parts, stage.ledger.get(job.job_id))
+        return 0.0
+
+    monkeypatch.setattr(stage.pacer, "take", take)
+    jobs.deliver(stage.parts, job.job_id)
+    assert stage.ledger.get(job.job_id).state is State.CANCELLED
+    assert all(pause.until <= stage.clock.at for pause in stage.ledger.chat(job.chat_id or "").pauses)

@@ -74,9 +74,10 @@ class Settler:
             with self._turns.patient(), self._ledger.together():
                 applied = jobs.apply_reports(self._parts, waiting)
             settled = jobs.let_go_of(self._parts, applied)
-        except PartUnreachable:
-            raise
-        except Exception:  # one of them: the others must not wait for it
+        except Exception as error:
+            if _is_ledgers(error):
+                raise
+            # One of them: the others must not wait for it.
             settled = tuple(self._alone(report) for report in waiting)
         _tell(waiting, settled)
         left = {one.event_id for one in self._ledger.waiting_reports(GROUP)}
@@ -85,9 +86,9 @@ class Settler:
     def _alone(self, report: StatusReport) -> Job | None:
         try:
             return jobs.settle_kept(self._parts, (report,))[0]
-        except PartUnreachable:
-            raise
         except MemolineError as error:
+            if _is_ledgers(error):
+                raise
             logger().warning("settle.refused", event_id=report.event_id, code=error.code, error=error.message)
         except Exception:
             logger().exception("settle.failed", event_id=report.event_id)
@@ -103,6 +104,11 @@ class Settler:
         while self._ledger.forget_reports(before=before, most_orphans=MOST_ORPHANS) and not self._closing:
             pass
         self._tidied_s = now_s
+
+
+def _is_ledgers(error: Exception) -> bool:
+    """Whether the ledger is in trouble, and no report."""
+    return isinstance(error, PartUnreachable) or (isinstance(error, MemolineError) and error.code == "disk-full")
 
 
 def _tell(reports: Sequence[StatusReport], settled: Sequence[Job | None]) -> None:

@@ -102,6 +102,41 @@ def test_a_commit_that_fails_is_told_to_all(database: Database) -> None:
     database.close()
 
 
+def test_nobody_joins_a_transaction_that_sqlite_has_ended(database: Database) -> None:
+    """A part that fills the disk ends its group; whoever is told that nothing was changed is told the truth."""
+    inside, go, came = threading.Event(), threading.Event(), dict[str, str]()
+
+    def fill() -> None:
+        with pytest.raises(MemolineError), database.write() as connection:
+            inside.set()
+            assert go.wait(20)
+            pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+            connection.exec_driver_sql(f"PRAGMA max_page_count={pages + 2}")
+            connection.execute(text("INSERT INTO install VALUES ('big', :value)"), {"value": "x" * 200_000})
+
+    def write(name: str) -> None:
+        try:
+            with database.write() as connection:
+                connection.execute(text("INSERT INTO install VALUES (:name, 'x')"), {"name": name})
+            came[name] = "done"
+        except MemolineError as error:
+            came[name] = error.code
+
+    threads = [threading.Thread(target=fill)]
+    threads[0].start()
+    assert inside.wait(20)
+    threads += [threading.Thread(target=write, args=(f"n{number}",)) for number in range(3)]
+    for thread in threads[1:]:
+        thread.start()
+    while next(iter(database._groups.values()))._queued < 3:
+        pass
+    go.set()
+    for thread in threads:
+        thread.join()
+    assert {name for name, what in came.items() if what == "done"} == names(database)
+    database.close()
+
+
 def test_a_crowd_moves_each_job_once(database: Database) -> None:
     """Compare-and-set holds within a group as it does between groups."""
     ledger = SqlLedger(database.url.render_as_string(), FakeClock())
