@@ -43,10 +43,11 @@ class ReportLedger:
                 fresh = set(insert_many_new(connection, reports, list(rows.values()), reports.c.event_id))
         return tuple(one.event_id is None or _taken(fresh, one.event_id) for one in group)
 
-    def waiting_reports(self, limit: int) -> tuple[StatusReport, ...]:
-        """Reports that were kept and not applied yet, in the order in which they came."""
+    def waiting_reports(self, limit: int, *, behind: int = 0) -> tuple[StatusReport, ...]:
+        """Reports that were kept and not applied yet, in the order in which they came, but for the first `behind`."""
         c = reports.c
-        waiting = select(c.payload).where(c.waiting > ZERO).order_by(c.received_at, c.event_id).limit(limit)
+        waiting = select(c.payload).where(c.waiting > ZERO).order_by(c.received_at, c.event_id)
+        waiting = waiting.limit(limit).offset(behind)
         with self.database.read() as connection:
             return tuple(_report(payload) for payload in connection.execute(waiting).scalars())
 

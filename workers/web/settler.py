@@ -36,6 +36,7 @@ class Settler:
         self._news = threading.Event()
         self._closing = False
         self._tidied_s = 0.0
+        self._early = 0
         self._thread = threading.Thread(target=self._run, name="settler", daemon=True)
 
     def start(self) -> None:
@@ -65,11 +66,13 @@ class Settler:
                 self._news.wait(LOOK_AGAIN_S if found else IDLE_S)
 
     def _round(self) -> tuple[int, int]:
-        """Apply one group; returns how many reports waited and how many of these do so no longer."""
-        waiting = self._ledger.waiting_reports(GROUP)
+        """Apply one group; returns how many reports waited and how many were done with. Those that came too early,
+        while the sender of their job is at work, are passed by until all others were looked at."""
+        waiting = self._ledger.waiting_reports(GROUP, behind=self._early)
         if not waiting:
             self._tidy()
-            return 0, 0
+            early, self._early = self._early, 0
+            return early, 0
         try:
             with self._turns.patient(), self._ledger.together():
                 applied = jobs.apply_reports(self._parts, waiting)
@@ -80,8 +83,9 @@ class Settler:
             # One of them: the others must not wait for it.
             settled = tuple(self._alone(report) for report in waiting)
         _tell(waiting, settled)
-        left = {one.event_id for one in self._ledger.waiting_reports(GROUP)}
-        return len(waiting), sum(one.event_id not in left for one in waiting)
+        left = {one.event_id for one in self._ledger.waiting_reports(GROUP, behind=self._early)}
+        self._early += sum(one.event_id in left for one in waiting)
+        return len(waiting), len(waiting)
 
     def _alone(self, report: StatusReport) -> Job | None:
         try:
