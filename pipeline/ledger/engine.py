@@ -112,6 +112,11 @@ def parse_url(text: str) -> URL:
     return url
 
 
+def shown(url: URL) -> str:
+    """A database's address for people. Without its options: a password may be one of them too."""
+    return url.set(query={}).render_as_string(hide_password=True)
+
+
 def sqlite_file(url: URL) -> Path | None:
     """The file of a SQLite database; None for another kind."""
     return Path(url.database or "") if url.get_backend_name() == "sqlite" else None
@@ -193,7 +198,7 @@ def as_ours(error: SQLAlchemyError, url: URL) -> MemolineError:
     """What an exception of the database means."""
     cause = getattr(error, "orig", None) or error
     said = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
-    place = url.render_as_string(hide_password=True)
+    place = shown(url)
     if "disk is full" in said or getattr(cause, "sqlstate", None) == _DISK_FULL_STATE:
         return JobFailed("disk-full", f"The disk of the ledger {place} is full: make room; nothing was changed.")
     return PartUnreachable("ledger-unreachable", f"The ledger {place} cannot be used: {said}.", url=place)

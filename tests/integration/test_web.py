@@ -325,6 +325,19 @@ def test_not_ready_without_the_ledger(tmp_path: Path) -> None:
         assert is_problem(served.api.get("/v1/memos"), 503, "ledger-unreachable")
 
 
+def test_an_outage_tells_nobody_where_the_parts_are(tmp_path: Path) -> None:
+    """A wrong token is looked up in the ledger, and the answer to nobody in particular names neither file nor query."""
+    settings = Settings(home=tmp_path / "home", api_token=SecretStr(TOKEN), inbox_bucket="inbox")
+    with serving(settings) as served:
+        with closing(sqlite3.connect(settings.home / "ledger.db")) as ledger:
+            ledger.execute("ALTER TABLE api_tokens RENAME TO lost")
+        answer = served.anonymous.get("/v1/memos", headers={"Authorization": "Bearer x"})
+        assert is_problem(answer, 503, "ledger-unreachable")
+        assert answer.json().keys() == {"type", "title", "status", "code", "detail"}
+        assert str(tmp_path) not in answer.text and "sqlite" not in answer.text and "api_tokens" not in answer.text
+        assert answer.headers["retry-after"]
+
+
 def test_metrics_show_every_state_from_the_start(tmp_path: Path) -> None:
     """Before the first job each state is there, at 0."""
     settings = Settings(home=tmp_path / "home", api_token=SecretStr(TOKEN), inbox_bucket="inbox")

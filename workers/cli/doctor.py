@@ -87,10 +87,11 @@ def _disk(settings: Settings) -> str:
 
 
 def _ledger(settings: Settings) -> str:
+    from pipeline.ledger.engine import shown
     from workers.wiring import open_ledger
 
-    counts = open_ledger(settings).counts()
-    return f"{sum(counts.values())} jobs in {settings.ledger_url.rsplit('@', 1)[-1]}"
+    ledger = open_ledger(settings)
+    return f"{sum(ledger.counts().values())} jobs in {shown(ledger.database.url)}"
 
 
 def _broker(settings: Settings) -> str:

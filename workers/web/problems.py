@@ -39,6 +39,8 @@ _BY_KIND: tuple[tuple[type[MemolineError], int], ...] = (
     (Misuse, 400),
 )
 RETRY_AFTER_S = 5
+_TOLD = "missing-setting"
+"""Of what fails on our side only this is told as it is: it names a setting and no address, path or program."""
 
 
 def status_of(error: MemolineError) -> int:
@@ -66,6 +68,8 @@ def add_problems(app: FastAPI) -> None:
         status = status_of(error)
         if status >= 500:
             logger().warning("serve.problem", path=request.url.path, code=error.code, error=error.message)
+            if error.code != _TOLD:  # whoever asks, with a token or without: the rest is for the log
+                return problem(status, error.code, _away(status))
         return problem(status, error.code, error.message, error.facts)
 
     async def http(_request: Request, error: Exception) -> Response:
@@ -80,6 +84,14 @@ def add_problems(app: FastAPI) -> None:
     app.add_exception_handler(MemolineError, ours)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(RequestValidationError, invalid)
+
+
+def _away(status: int) -> str:
+    if status == 503:
+        return "A part that is needed for this cannot be used now: try again later."
+    if status == 507:
+        return "There is no room left to keep this: try again later."
+    return "This failed for a reason on the server's side; its log has it."
 
 
 _HTTP_CODES: Mapping[int, str] = {404: "no-such-page", 405: "wrong-method"}

@@ -122,6 +122,14 @@ def test_postgresql_says_it_by_number() -> None:
     assert ":p@" not in error.message
 
 
+def test_a_password_among_the_options_is_not_shown() -> None:
+    """libpq takes it there too."""
+    url = parse_url("postgresql://u@h/d?password=s3cret")
+    error = as_ours(OperationalError("SELECT 1", {}, Exception("away")), url)
+    assert "h/d" in error.message
+    assert "s3cret" not in f"{error.message}{error.facts}"
+
+
 def test_no_server_is_an_unreachable_ledger() -> None:
     """A refused connection is one sentence with the address and without the password."""
     with socket.socket() as closed:
