@@ -29,3 +29,12 @@ def writing_in(where: Path) -> Iterator[None]:
         if error.errno in NO_ROOM:
             raise disk_trouble(where, error) from None
         raise
+
+
+@contextmanager
+def using(where: Path) -> Iterator[None]:
+    """Raises JobFailed (`disk-full`), Misuse (`home-unusable`) where the block cannot use a folder of our own."""
+    try:
+        yield
+    except OSError as error:
+        raise disk_trouble(where, error) from None

@@ -256,8 +256,8 @@ def check_chat_id(text: str) -> str:
         if len(text) != 36:
             raise ValueError(text)
         return str(uuid.UUID(text))
-    except (ValueError, AttributeError):
-        raise Misuse("bad-chat-id", f"{text!r} is no chat id: Linq's chat ids are UUIDs.", chat_id=text) from None
+    except (ValueError, AttributeError, TypeError):
+        raise Misuse("bad-chat-id", f"{text!r} is no chat id: Linq's chat ids are UUIDs.", chat_id=str(text)) from None
 
 
 def is_chat_id(text: str) -> bool:
@@ -269,19 +269,23 @@ def is_chat_id(text: str) -> bool:
 
 
 def check_key(text: str | None) -> str | None:
-    """An idempotency key, 1 to 255 printable characters. Raises Misuse (`bad-key`)."""
-    if text is not None and (not text.strip() or len(text) > MAX_KEY_LENGTH or not text.isprintable()):
-        raise Misuse("bad-key", f"A key has 1 to {MAX_KEY_LENGTH} printable characters.", key=text[:MAX_KEY_LENGTH])
+    """An idempotency key, 1 to 255 printable characters. Raises Misuse (`bad-key`), also for what is no text."""
+    if text is None:
+        return None
+    if not isinstance(text, str) or not text.strip() or len(text) > MAX_KEY_LENGTH or not text.isprintable():
+        shown = str(text)[:MAX_KEY_LENGTH]
+        raise Misuse("bad-key", f"A key has 1 to {MAX_KEY_LENGTH} printable characters.", key=shown)
     return text
 
 
 def check_overflow(text: str | None) -> Overflow | None:
-    """One of compress, cut, split, reject, or None. Raises Misuse (`bad-overflow`)."""
+    """One of compress, cut, split, reject, or None. Raises Misuse (`bad-overflow`), also for what is no text."""
     known: dict[str, Overflow] = {"compress": "compress", "cut": "cut", "split": "split", "reject": "reject"}
     if text is None or text == "":
         return None
-    if text not in known:
-        raise Misuse("bad-overflow", f"{text!r} is no overflow: say compress, cut, split or reject.", overflow=text)
+    if not isinstance(text, str) or text not in known:
+        shown = str(text)[:100]
+        raise Misuse("bad-overflow", f"{shown!r} is no overflow: say compress, cut, split or reject.", overflow=shown)
     return known[text]
 
 

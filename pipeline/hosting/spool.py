@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from pipeline.disk import disk_trouble
+from pipeline.disk import disk_trouble, using
 from pipeline.errors import Misuse
 from pipeline.hosting.names import UPLOADS
 from pipeline.hosting.s3 import S3
@@ -55,11 +55,13 @@ class LocalSpool:
         return StoredRecording(uri=f"file://{final}", name=name, size_bytes=size_bytes, sha256=sha256)
 
     def made_before(self, moment: float) -> Iterator[str]:
-        """URIs of copies, whole or not, that were last written before a moment (Unix seconds)."""
-        for path in self._folder.iterdir() if self._folder.is_dir() else ():
-            with suppress(FileNotFoundError):  # discarded at this moment
-                if path.stat().st_mtime < moment:
-                    yield f"file://{path}"
+        """URIs of copies, whole or not, that were last written before a moment (Unix seconds). Raises Misuse
+        (`home-unusable`)."""
+        with using(self._folder):
+            for path in self._folder.iterdir() if self._folder.is_dir() else ():
+                with suppress(FileNotFoundError):  # discarded at this moment
+                    if path.stat().st_mtime < moment:
+                        yield f"file://{path}"
 
 
 class S3Spool:

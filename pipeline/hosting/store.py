@@ -7,7 +7,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from pipeline.disk import NO_ROOM, disk_trouble
+from pipeline.disk import NO_ROOM, disk_trouble, using
 from pipeline.errors import JobFailed, Misuse
 from pipeline.hosting.check import UrlCheck
 from pipeline.hosting.names import UPLOADS, cdn_url, memo_key
@@ -85,11 +85,13 @@ class MemoStore:
         return head is not None and head.size_bytes == hosted.size_bytes
 
     def discard(self, recording: StoredRecording) -> None:
-        """Remove our own copy of a recording; what somebody else put where it is stays."""
+        """Remove our own copy of a recording; what somebody else put where it is stays. Raises Misuse
+        (`home-unusable`), PartUnreachable."""
         if recording.uri.startswith("file://"):
             path = Path(recording.uri.removeprefix("file://"))
             if path.parent == self._spool:
-                path.unlink(missing_ok=True)
+                with using(path):
+                    path.unlink(missing_ok=True)
             return
         bucket, _, key = recording.uri.removeprefix("s3://").partition("/")
         if bucket == self._s3.config.inbox_bucket and key.startswith(UPLOADS):

@@ -64,9 +64,13 @@ def test_many_are_registered_in_order_and_a_wrong_one_keeps_no_other_out(recordi
     wanted[9] = {"recording": recording, "chat_id": CHAT, "key": "k0", "overflow": "cut"}
     wanted[10] = {"recording": recording, "chat_id": "bob"}
     wanted[11] = {"recording": recording, "chat_id": CHAT, "kye": "typo"}  # type: ignore[typeddict-unknown-key]
+    wanted[12] = {"recording": recording, "chat_id": CHAT, "key": 42}  # type: ignore[typeddict-item]
+    wanted[13] = {"recording": recording, "chat_id": CHAT, "overflow": ["cut"]}  # type: ignore[typeddict-item]
+    wanted[14] = {"recording": recording, "chat_id": CHAT, "not_before": []}  # type: ignore[typeddict-item]
     results = enqueue_many(iter(wanted))
-    codes = [result.code for result in results[7:12]]
-    assert codes == ["no-such-file", "key-reused", "key-reused", "bad-chat-id", "unknown-field"]
+    codes = [result.code for result in results[7:15]]
+    assert codes[:5] == ["no-such-file", "key-reused", "key-reused", "bad-chat-id", "unknown-field"]
+    assert codes[5:] == ["bad-key", "bad-overflow", "bad-not-before"]
     ledger = SqlLedger(load_settings().ledger_url, SteadyClock())
     jobs = [result for result in results if not isinstance(result, MemolineError)]
     assert list(ledger.jobs()) == [taken, *jobs]

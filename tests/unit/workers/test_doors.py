@@ -71,6 +71,15 @@ def test_no_text_breaks_a_check(text: str) -> None:
             assert error.code.startswith("bad-")
 
 
+@pytest.mark.parametrize("value", [42, [], {}, b"key", True, 0.5, ("cut",)])
+def test_what_is_no_text_is_refused_by_name(value: object) -> None:
+    """As a program may hand it in: one wrong item of many is an error of its own."""
+    for check, code in ((check_key, "bad-key"), (check_overflow, "bad-overflow"), (check_chat_id, "bad-chat-id")):
+        with pytest.raises(Misuse) as caught:
+            check(value)  # type: ignore[arg-type]
+        assert caught.value.code == code
+
+
 @pytest.mark.parametrize("uri", ["s3://", "s3://b", "s3://b/", "s3:///k", "s3://b/../c/k", "s3://b/a/./k", "s3://b/\0"])
 def test_uris_that_name_no_object(uri: str) -> None:
     """Also those that an HTTP client would turn into another object's."""

@@ -102,3 +102,17 @@ def test_folders_of_dead_attempts_go(settings: Settings, stage: Stage) -> None:
     _age(dead, DAY_S + 60)
     tidy_once(settings, stage.ledger, now=time.time())
     assert [folder.exists() for folder in (dead, living)] == [False, True]
+
+
+def test_what_cannot_be_looked_at_or_removed_keeps_nothing_else(settings: Settings, stage: Stage) -> None:
+    """A work folder that is gone when it is looked at, as a link to nowhere is, and a copy that no unlink removes."""
+    work, folder = settings.home / "work", settings.home / "spool" / "a-folder"
+    (work / "dead").mkdir(parents=True)
+    (work / "gone").symlink_to(work / "nowhere")
+    orphan = _copy(settings, age_s=DAY_S + 60)
+    folder.mkdir()
+    for path in (work / "dead", folder):
+        _age(path, DAY_S + 60)
+    tidy_once(settings, stage.ledger, now=time.time())
+    assert not (work / "dead").exists()
+    assert not _is_there(orphan) and folder.exists()
