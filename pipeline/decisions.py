@@ -120,6 +120,9 @@ def _from_now_on(parts: Parts, job: Job) -> float:
 
 
 def _too_late(job: Job) -> str:
+    if job.state is State.HELD and job.chat_id is None:
+        how = f"`memoline assign {job.job_id} --chat ID`, with the chat that it had, lets it be looked for."
+        return f"Job {job.job_id} may have been sent before this ledger was put back: {how}"
     if job.state in (State.SENDING, State.UNCONFIRMED, State.HELD):
         return f"Job {job.job_id} may have been sent already ({job.state}): it cannot be cancelled any more."
     return f"Job {job.job_id} is {job.state}: there is nothing left to cancel."

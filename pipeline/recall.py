@@ -85,11 +85,14 @@ def _is_unsent(attempt: Attempt, job: Job) -> bool:
 
 def forgotten(parts: Parts, job: Job) -> Job | None:
     """Move a job that is about to end unsent, where an older copy of the ledger has forgotten that it was sent, or may
-    have been; None where it was not. Raises what the journal raises."""
+    have been; None where it was not. One that may have been and has no chat stays as it is: nobody can look for it, and
+    its attempt is asked about again once it has one. Raises what the journal raises."""
     unknown = [one for one in parts.journal.attempts(job.job_id) if one.number > job.send_attempts]
     if all(_not_sent(one) for one in unknown):
         return None
     memory = remembered(unknown, job)
+    if job.chat_id is None and memory.accepted is None:
+        return job
     # In one move: a worker that died between two of them would leave a job whose attempt seems to be settled.
     return _as_remembered(parts, replace(job, send_attempts=memory.number), memory)
 

@@ -8,10 +8,11 @@ import json
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from pipeline.disk import using
 from pipeline.errors import Misuse
 from pipeline.settings import Settings
 
@@ -82,10 +83,13 @@ def read_kept(home: Path) -> tuple[KeptSecret, ...]:
 
 @contextmanager
 def changing(home: Path) -> Iterator[None]:
-    """One command at a time changes subscriptions and their secrets."""
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (home / f"{FILE}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    """One command at a time changes subscriptions and their secrets. Raises JobFailed (`disk-full`), Misuse
+    (`home-unusable`)."""
+    with ExitStack() as held:
+        with using(home):
+            home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = held.enter_context((home / f"{FILE}.lock").open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
@@ -106,13 +110,10 @@ def retire(home: Path, subscription_ids: Sequence[str], *, now: float, overlap_s
 def _write(home: Path, kept: Sequence[KeptSecret]) -> Path:
     path = home / FILE
     new = path.with_name(f"{FILE}.{os.getpid()}.new")
-    try:
+    with using(path):
         with os.fdopen(os.open(new, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w") as file:
             json.dump({"secrets": [asdict(one) for one in kept]}, file, indent=1)
             file.flush()
             os.fsync(file.fileno())
         new.replace(path)
-    except OSError as error:
-        text = f"{path} cannot be written ({error.strerror}): name a MEMOLINE_HOME that can."
-        raise Misuse("home-unusable", text, setting="MEMOLINE_HOME") from None
     return path

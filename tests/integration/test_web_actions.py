@@ -158,6 +158,14 @@ def test_every_move_comes_as_an_event_and_the_stream_ends_with_the_job(web: Serv
     assert web.api.get(f"/v1/memos/{job.job_id}/events", headers={"Last-Event-ID": "x"}).status_code == 400
 
 
+def test_who_has_heard_of_the_end_is_told_to_stop(web: Served, job: Job) -> None:
+    """204, after which a browser's EventSource does not ask again; one that missed the end hears of it."""
+    web.ledger.move(job, State.CANCELLED, by="test")
+    assert [e["event"] for e in events_of(web, job, {"Last-Event-ID": "1"})] == ["CANCELLED"]
+    answer = web.api.get(f"/v1/memos/{job.job_id}/events", headers={"Last-Event-ID": "2"})
+    assert (answer.status_code, answer.content) == (204, b"")
+
+
 def events_of(web: Served, job: Job, headers: dict[str, str]) -> Iterator[dict[str, str]]:
     """The server-sent events of a job until the stream ends."""
     with web.api.stream("GET", f"/v1/memos/{job.job_id}/events", headers=headers) as answer:

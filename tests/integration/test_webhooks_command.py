@@ -209,3 +209,14 @@ def test_several_receivers_are_not_mixed_up(run: Run, web: Served, linq_webhooks
         assert (ran.status, ran.rows[0]["error"]["code"]) == (2, "which-subscription")
     assert run("rotate", "--url", web.url).status == 0
     assert run("check", "--url", web.url).status == 0
+
+
+@pytest.mark.parametrize("command", [("create", "--url", "https://memos.example.org"), ("rotate",), ("remove", "x")])
+def test_a_home_that_cannot_be_written_is_a_wrong_setting(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    """One sentence, before anything is asked of Linq."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MEMOLINE_HOME", str(tmp_path / "file" / "home"))
+    ran = run(*command)
+    assert (ran.status, ran.row["error"]["code"]) == (2, "home-unusable")

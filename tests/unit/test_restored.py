@@ -392,3 +392,22 @@ def test_a_probe_is_given_back_where_its_job_is_cancelled_meanwhile(
     jobs.deliver(stage.parts, job.job_id)
     assert stage.ledger.get(job.job_id).state is State.CANCELLED
     assert all(pause.until <= stage.clock.at for pause in stage.ledger.chat(job.chat_id or "").pauses)
+
+
+def test_what_may_have_been_sent_is_not_cancelled_for_want_of_its_chat(stage: Stage) -> None:
+    """The copy does not know the chat any more, so nobody can look for it; given its chat again, it is looked for."""
+    job = jobs.register(stage.parts, replace(request("one"), chat_id=None))
+    restore = copy(stage)
+    chat_id = str(request("one").chat_id)
+    stage.linq.outcomes = [UNKNOWN]
+    decisions.assign(stage.parts, job, chat_id)
+    jobs.prepare(stage.parts, job.job_id)
+    assert deliver(stage, job).state is State.UNCONFIRMED
+    restore()
+    with pytest.raises(NotNow, match="memoline assign") as caught:
+        decisions.cancel(stage.parts, job)
+    assert caught.value.code == "too-late"
+    assert stage.ledger.get(job.job_id) == job
+    decisions.assign(stage.parts, job, chat_id)
+    rested = until_it_rests(stage, job)
+    assert (rested.state, rested.code, len(stage.linq.posts)) == (State.HELD, "outcome-unknown", 1)

@@ -66,7 +66,8 @@ GET_EVENTS: dict[str, Any] = {
         "200": {
             "description": "`id` numbers the moves from 1, `event` is the state moved to, `data` the move as JSON.",
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
-        }
+        },
+        "204": {"description": "The job is at its end, and `Last-Event-ID` was its last move."},
     },
 }
 

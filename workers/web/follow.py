@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -73,10 +73,14 @@ def follow_routes(office: Office) -> APIRouter:
         return JSONResponse(job_with_history(job, history))
 
     @router.get("/events", summary="Every move of a job, as it comes", openapi_extra=docs.GET_EVENTS)
-    async def events(job_id: str, request: Request) -> StreamingResponse:
-        """Server-sent events, from the first move on, or after `Last-Event-ID`; the stream ends with the job."""
+    async def events(job_id: str, request: Request) -> Response:
+        """Server-sent events, from the first move on, or after `Last-Event-ID`; the stream ends with the job. 204 where
+        the job is at its end and nothing is left to tell: a browser then stops asking again."""
         await run_in_threadpool(find, office, job_id)
         after = whole(request.headers.get("last-event-id"), 0, 0, _LARGEST, "last-event-id")
+        moves = await run_in_threadpool(office.ledger.history, job_id)
+        if moves[-1].to_state in TERMINAL and len(moves) <= after:
+            return Response(status_code=204)
         followers.need_room()
         stream = _stream(office, job_id, after, followers)
         return StreamingResponse(stream, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
