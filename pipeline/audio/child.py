@@ -130,7 +130,8 @@ def _supervised(order: keeper.Order, tick: Callable[[], None] | None) -> tuple[i
     try:
         return keeper.supervise(order, tick)
     except OSError as error:
-        raise Misuse("no-ffmpeg", f"ffmpeg cannot be started ({error.strerror}): check MEMOLINE_FFMPEG.") from error
+        text = f"ffmpeg cannot be started, or not be waited for ({error.strerror}): `memoline doctor` looks at it."
+        raise Misuse("no-ffmpeg", text) from error
 
 
 def _too_costly(cpu_s: int) -> RecordingRejected:

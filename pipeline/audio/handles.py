@@ -27,10 +27,11 @@ class Handles:
     def cage(self, ffmpeg: str) -> Cage:
         """The cage in which ffmpeg reaches these files and no other."""
         setpriv, program = shutil.which("setpriv"), Path(ffmpeg)
-        return Cage(
-            programs=(program, Path(setpriv)) if setpriv else (program,),
-            foreign="imageio_ffmpeg" not in program.parts, reads=self.reads, writes=self.writes,
-        )  # fmt: skip
+        foreign = "imageio_ffmpeg" not in program.parts
+        programs = [program, *([Path(setpriv)] if setpriv else [])]
+        if foreign and program.parent.name == "bin":  # conda, Homebrew and others keep its parts beside it
+            programs += [program.parent.with_name(name) for name in ("bin", "lib", "lib64")]
+        return Cage(programs=tuple(programs), foreign=foreign, reads=self.reads, writes=self.writes)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ with the worker, however it ends (`setpriv --pdeathsig`); the thread does nothin
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import resource
 import shutil
@@ -17,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from pipeline.audio.cage import Cage
@@ -55,10 +57,25 @@ def supervise(order: Order, tick: Callable[[], None] | None) -> tuple[int, bool]
             raise keeper.error
         keeper.forget_place()
         in_time = keeper.wait_until(deadline, tick)
+        if keeper.error:
+            raise keeper.error
         return keeper.end(), not in_time
     finally:
         keeper.forget_place()
         keeper.end()
+
+
+@cache
+def dying() -> tuple[str, ...]:
+    """The words before a command that let it die with the thread that starts it; none where util-linux's `setpriv` is
+    missing, or another one is in its place."""
+    setpriv = shutil.which("setpriv")
+    words = (setpriv or "", "--pdeathsig", "KILL", "--no-new-privs")
+    try:
+        done = subprocess.run([*words, "true"], stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    return words if done.returncode == 0 else ()
 
 
 class _Keeper(threading.Thread):
@@ -70,32 +87,42 @@ class _Keeper(threading.Thread):
         self.born, self.ended = threading.Event(), threading.Event()
         self.child: subprocess.Popen[bytes] | None = None
         self.error: OSError | None = None
-        self.setpriv = shutil.which("setpriv")
+        self.dying = dying()
 
     def run(self) -> None:
         """Once inside the cage, nothing here may open a file."""
         with Path(os.devnull).open("rb") as nothing:
             try:
-                # Handing frames from thread to thread costs less where the one that wakes another is not interrupted.
-                os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+                with contextlib.suppress(OSError, AttributeError):
+                    # Handing frames from thread to thread costs less where who wakes another is not interrupted.
+                    os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
                 self.order.cage.enter()
                 self.child = self._spawn(nothing.fileno())
-            except OSError as error:
-                self.error = error
+                self._limit(self.child.pid)
+            except Exception as error:  # a child that never ran must not seem to have ended well
+                self.error = error if isinstance(error, OSError) else OSError(errno.ECANCELED, str(error))
             finally:
                 self.born.set()
         if self.child:
-            # Not reaped here: its number, and that of its group, stay taken until the group was killed.
-            os.waitid(os.P_PID, self.child.pid, os.WEXITED | os.WNOWAIT)
-            self.ended.set()
+            try:
+                # Not reaped here: its number, and that of its group, stay taken until the group was killed.
+                os.waitid(os.P_PID, self.child.pid, os.WEXITED | os.WNOWAIT)
+            except ChildProcessError:
+                self.error = OSError(errno.ECHILD, "this program ignores SIGCHLD or reaps what it did not start")
+            finally:
+                self.ended.set()
 
     def _spawn(self, nothing: int) -> subprocess.Popen[bytes]:
-        order, dying = self.order, [self.setpriv, "--pdeathsig", "KILL", "--no-new-privs"] if self.setpriv else []
-        child = subprocess.Popen(
-            [*dying, *order.argv], stdin=nothing, stdout=order.output, stderr=order.output, cwd=self.place,
+        order = self.order
+        return subprocess.Popen(
+            [*self.dying, *order.argv], stdin=nothing, stdout=order.output, stderr=order.output, cwd=self.place,
             pass_fds=order.inherited, start_new_session=True,
             env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "HOME": str(self.place), "TMPDIR": str(self.place)},
         )  # fmt: skip
+
+    def _limit(self, pid: int) -> None:
+        """Set the child's limits; one that is lower already stays."""
+        order = self.order
         limits = {
             resource.RLIMIT_CPU: (order.cpu_s, order.cpu_s + _KILLED_AFTER_S),
             resource.RLIMIT_AS: (ADDRESS_BYTES, ADDRESS_BYTES),
@@ -104,10 +131,11 @@ class _Keeper(threading.Thread):
             resource.RLIMIT_NOFILE: (OPEN_FILES, OPEN_FILES),
             resource.RLIMIT_CORE: (0, 0),
         }
-        for what, limit in limits.items():
-            with contextlib.suppress(ProcessLookupError):
-                resource.prlimit(child.pid, what, limit)
-        return child
+        for what, (soft, hard) in limits.items():
+            with contextlib.suppress(OSError):
+                most = resource.getrlimit(what)[1]
+                bound = hard if most == resource.RLIM_INFINITY else min(hard, most)
+                resource.prlimit(pid, what, (min(soft, bound), bound))
 
     def wait_until(self, deadline: float, tick: Callable[[], None] | None) -> bool:
         """Whether the child ended by itself before the deadline."""

@@ -98,8 +98,12 @@ def probe(path: Path, ffmpeg: str, keep: Sequence[str] = ()) -> Probe:
     )
 
 
+_FFMPEGS_WORDS = ("Input #0", "[in#0", "Error opening input", "Invalid data found", "processing input")
+"""What ffmpeg, of any version, says of an input. Without such a word it never came to look at it."""
+
+
 def _refused(done: child.Finished) -> RecordingRejected:
-    if done.returncode < 0 and not done.out_of_time and "Input #0" not in done.report and not done.report.strip():
+    if done.out_of_time or not any(words in done.report for words in _FFMPEGS_WORDS):
         raise ToolFailed(done.argv, done.returncode, done.report)
     return RecordingRejected("broken", f"The recording is damaged: its beginning makes no sense. {_BROKEN}")
 
@@ -115,9 +119,9 @@ def hear(facts: Probe, ffmpeg: str, limit_s: float | None) -> Heard:
         *("-af", ",".join([*keep, downmix.measuring_filter(stream.channels)]), "-f", "null", "-"),
     ]
     done = child.run(ffmpeg, args, child.Limits(wall_s=wall_s(facts, limit_s), file_bytes=1 << 26))
-    heard = heard_in(done.report, facts, whole=not done.out_of_time)
     if done.out_of_time:
-        return replace(heard, samples=0)
+        raise ToolFailed(done.argv, done.returncode, done.report)
+    heard = heard_in(done.report, facts, whole=True)
     return replace(heard, whole=limit_s is None or heard.duration_s < limit_s - 0.1)
 
 

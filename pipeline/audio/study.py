@@ -61,7 +61,8 @@ def study(path: Path, ffmpeg: str, settings: AudioSettings, *, to_make: bool = F
     if what := plan.beyond(facts):
         raise RecordingRejected("unsupported", f"Its header says {what}, which no sound has: export it again.")
     heard = _listen(facts, ffmpeg, settings, to_make)
-    if not (heard and heard.whole) and _must_count(facts, to_make):
+    # The parts of a split are not measured one by one.
+    if not (heard and heard.whole) and _must_count(facts, to_make and settings.overflow != "split"):
         facts = replace(facts, duration_s=probe.run_length_s(facts, ffmpeg) or facts.duration_s)
     if heard and (heard.gave_up or (heard.whole and _falls_short(facts, heard.duration_s))):
         facts = replace(facts, truncated=True)

@@ -164,10 +164,11 @@ def _pauses(settings: Settings) -> str:
 
 def _containment(_: Settings) -> str:
     from pipeline.audio.cage import lacking
+    from pipeline.audio.keeper import dying
 
     missing = list(lacking())
-    if shutil.which("setpriv") is None:
-        missing.append("it outlives a worker that is killed (setpriv, of util-linux, is missing)")
+    if not dying():
+        missing.append("it outlives a worker that is killed (setpriv, of util-linux 2.33 or newer, is missing)")
     if missing:
         raise _Warning(f"the decoder is contained less tightly: {'; '.join(missing)}")
     return "the decoder reaches no other file, no network and no other process, and dies with its worker"
