@@ -89,6 +89,7 @@ class Encoder:
             length_s = made.used_s if made.whole else length_s
             measured = made.measured(self.settings.max_bytes)
             coding = fit.again(measured, self.bounds, length_s)
+            self._check_cut(coding, length_s)
             last = number + 1 == MAX_ENCODES and made.size_bytes >= self.settings.max_bytes
             if last and measured.fits_s is not None:
                 coding = replace(made.coding, keep_s=measured.fits_s, not_before_s=measured.enough_s or 0.0)
@@ -155,6 +156,13 @@ class Encoder:
         if found_s > _SAID_TOO_LITTLE * length_s + 1:
             raise LongerThanSaid(found_s)
 
+    def _check_cut(self, coding: fit.Coding | None, length_s: float) -> None:
+        """Raises RecordingRejected `too-long` where what was planned to be kept whole would have to be cut, and that is
+        not wanted."""
+        cuts = coding is not None and (coding.fill or coding.keep_s is not None)
+        if cuts and self.known.plan.keep_s is None and self.settings.overflow == "reject":
+            raise RecordingRejected("too-long", plan.too_long(length_s, self.settings))
+
     def _share(self, from_s: float, seconds: float) -> Progress | None:
         """Progress of one encode as a share of the recording, or of what is kept of it."""
         tell = self.on_progress
@@ -166,7 +174,8 @@ class Encoder:
     def _proven(self, made: Made, source_s: float | None = None, from_s: float = 0.0) -> Memo:
         proof = prove.encoded(made.path, self.ffmpeg, samples=made.samples, sample_rate_hz=made.coding.sample_rate_hz)
         kept = replace(made.coding, keep_s=None if made.whole else made.used_s)
-        told = plan.what_gives(self.known.plan.code, kept, self.known.duration_s)
+        code = self.known.plan.code if made.whole or source_s is not None else "cut"
+        told = plan.what_gives(code, kept, self.known.duration_s)
         said = replace(self.known.plan, reason=f"{self.known.plan.why} {told}".rstrip())
         memo = replace(self.known, plan=said).memo(made.path, proof, trimmed=not made.whole and source_s is None)
         if made.pause_db is not None and not made.whole:

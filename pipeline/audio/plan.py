@@ -216,7 +216,7 @@ def transcode(
     if code == "fitted" and settings.overflow == "cut":
         coding, code = fit.cut_to(limit, most, rate), "cut"
     elif coding is None and settings.overflow == "reject":
-        return _too_long(length_s, settings)
+        return _reject("too-long", too_long(length_s, settings))
     elif coding is None and settings.overflow == "split":
         coding, code = fit.cut_to(limit, least, rate), "split"
     elif coding is None:
@@ -235,11 +235,11 @@ def transcode(
     )  # fmt: skip
 
 
-def _too_long(duration_s: float, settings: AudioSettings) -> Plan:
-    return _reject(
-        "too-long",
+def too_long(duration_s: float, settings: AudioSettings) -> str:
+    """What is said of a recording that does not fit and may not be cut."""
+    return (
         f"{_minutes(duration_s)} do not fit into {settings.max_bytes:,} bytes at {settings.min_bitrate_kbps:g} kb/s: "
-        "shorten the recording, or let it be cut or split.",
+        "shorten the recording, or let it be cut or split."
     )
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pipeline.audio import boxes, convert, transcode
 from pipeline.audio.prove import encoded
+from pipeline.errors import RecordingRejected
 from pipeline.model import AudioSettings
 from tests.integration.audio.conftest import Make
 
@@ -49,3 +52,18 @@ def test_frames_are_told_of_once(make: Make, tmp_path: Path, ffmpeg: str) -> Non
     frames = boxes.frame_bytes(path)
     assert path.stat().st_size - sum(frames) < 900 + 4.01 * len(frames)
     assert sum(frames) and encoded(path, ffmpeg, samples=3_200_000, sample_rate_hz=32_000).duration_s == 100
+
+
+def test_what_may_not_be_cut_is_refused_although_its_header_let_it_fit(make: Make, tmp_path: Path) -> None:
+    """Of 31.4 s a header tells 30, which would just fit; with `compress` the reason tells that it was cut."""
+    path = make("short.webm", "-c:a", "libopus", "-b:a", "64k", source="anoisesrc=d=31.4:r=48000")
+    content = bytearray(path.read_bytes())
+    at = content.index(b"\x44\x89\x88") + 3  # Duration, a double in milliseconds
+    content[at : at + 8] = struct.pack(">d", 30_000)
+    path.write_bytes(content)
+    settings = AudioSettings(max_bytes=98_600, bitrate_kbps=24, min_bitrate_kbps=24)
+    with pytest.raises(RecordingRejected) as caught:
+        convert(path, tmp_path / "refused", replace(settings, overflow="reject"))
+    assert caught.value.code == "too-long"
+    memo = convert(path, tmp_path / "out", settings)
+    assert memo.trimmed and "cut" in memo.reason and memo.size_bytes < 98_600
