@@ -17,6 +17,7 @@ import pytest
 from tests.support.embedded import ROOT, Ran, memoline
 from tests.support.local_stack import running_stack
 from tests.support.recordings import make_ogg, make_wav
+from tests.support.signals import HEEDS_INTERRUPTS
 from tests.support.waiting import eventually
 from workers.cli.guard import run as run_in_process
 
@@ -326,7 +327,7 @@ def test_a_command_that_is_told_to_stop_leaves_nothing(
     for copy in range(count):
         (archive / f"{copy}.wav").hardlink_to(long_wav)
     process = subprocess.Popen(
-        [sys.executable, "-m", "workers", "convert", str(archive), "-o", "out", "-j", "2"],
+        [*HEEDS_INTERRUPTS, "-m", "workers", "convert", str(archive), "-o", "out", "-j", "2"],
         env=dict(os.environ) | {"PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)},
         cwd=tmp_path,
         stderr=subprocess.DEVNULL,

@@ -23,6 +23,7 @@ from infra.local.status import read_report
 from pipeline.errors import Misuse, PartUnreachable
 from pipeline.settings import Settings, load_settings
 from tests.support.local_stack import part, running_stack, s3_client, sqs_client
+from tests.support.signals import HEEDS_INTERRUPTS
 from tests.support.waiting import eventually
 
 PARTS = ("broker", "s3", "cdn", "linq")
@@ -404,7 +405,7 @@ def test_a_host_that_is_not_ours_is_one_sentence(home: Path) -> None:
 def test_an_up_that_is_stopped_while_it_launches_leaves_nothing(home: Path, number: signal.Signals) -> None:
     """The home is taken, but there is no report yet: what was begun is ended all the same."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "workers", "up"],
+        [*HEEDS_INTERRUPTS, "-m", "workers", "up"],
         env={**os.environ, "MEMOLINE_HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[2])},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
