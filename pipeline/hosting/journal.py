@@ -63,5 +63,13 @@ class S3Journal:
 
 
 def _outcome(receipt: Mapping[str, Any]) -> Outcome:
-    known = {name: receipt.get(name) for name in _KEPT}
-    return Outcome(kind=OutcomeKind(receipt["kind"]), message="", **(known | {"code": str(known["code"] or "")}))  # type: ignore[arg-type]
+    code, *ids = (receipt.get(name) for name in _KEPT)
+    message_id, attachment_id, trace_id = ids
+    return Outcome(
+        kind=OutcomeKind(receipt["kind"]),
+        code=str(code or ""),
+        message="",
+        message_id=message_id,
+        attachment_id=attachment_id,
+        trace_id=trace_id,
+    )

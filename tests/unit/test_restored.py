@@ -48,6 +48,17 @@ def deliver(stage: Stage, job: Job, *, after_s: float = 0.0) -> Job:
     return jobs.deliver(stage.parts, job.job_id) or job
 
 
+def send_again_meanwhile(stage: Stage, job: Job) -> None:
+    """While the next POST hangs, a person has it sent again."""
+
+    def meanwhile() -> None:
+        stage.linq.during_post = None
+        decisions.resolve(stage.parts, until_it_rests(stage, job), resend=True)
+        deliver(stage, job)
+
+    stage.linq.during_post = meanwhile
+
+
 def until_it_rests(stage: Stage, job: Job) -> Job:
     """The job after as many hints, each when it is due, as it takes."""
     for _ in range(30):
@@ -193,13 +204,7 @@ def test_a_late_answer_to_an_earlier_attempt_prevents_the_next(stage: Stage) -> 
     """The first POST hung until a person sent again, which was refused for now; then its 202 came."""
     job = jobs.register(stage.parts, request("one"))
     jobs.prepare(stage.parts, job.job_id)
-
-    def meanwhile() -> None:
-        stage.linq.during_post = None
-        decisions.resolve(stage.parts, until_it_rests(stage, job), resend=True)
-        deliver(stage, job)
-
-    stage.linq.during_post = meanwhile
+    send_again_meanwhile(stage, job)
     stage.linq.outcomes = [WAIT, ACCEPTED]
     assert deliver(stage, job).state is State.SENT
     assert len(stage.linq.posts) == 2
@@ -209,13 +214,7 @@ def test_a_memo_that_went_twice_is_told(stage: Stage) -> None:
     """A person sent again while the first POST still hung, and both were taken: the job says so."""
     job = jobs.register(stage.parts, request("one"))
     jobs.prepare(stage.parts, job.job_id)
-
-    def meanwhile() -> None:
-        stage.linq.during_post = None
-        decisions.resolve(stage.parts, until_it_rests(stage, job), resend=True)
-        deliver(stage, job)
-
-    stage.linq.during_post = meanwhile
+    send_again_meanwhile(stage, job)
     stage.linq.outcomes = [ACCEPTED, replace(ACCEPTED, message_id="m-2")]
     told = deliver(stage, job)
     assert (told.state, told.code, told.message_id) == (State.SENT, "sent-twice", "m-1")
