@@ -6,9 +6,10 @@ from contextlib import suppress
 
 from pipeline.errors import Fenced, JobFailed, Misuse, NotNow, PartUnreachable
 from pipeline.ledger.states import MAY_BE_TAKEN
-from pipeline.model import Job, Overflow, State
+from pipeline.model import Job, State
 from pipeline.ports import Parts
 from pipeline.recall import forgotten
+from pipeline.recordings import Overflow
 from pipeline.settling import let_go
 
 _CANCELLABLE = (State.RECEIVED, State.PREPARING, State.HELD, State.HOSTED)

@@ -6,7 +6,8 @@ import logging
 from contextlib import suppress
 
 from pipeline.errors import Fenced, JobFailed, MemolineError, NotNow
-from pipeline.model import Attempt, Chat, Hosted, Job, Outcome, OutcomeKind, State
+from pipeline.messages import Attempt, Chat, Outcome, OutcomeKind
+from pipeline.model import Hosted, Job, State
 from pipeline.ports import Parts
 from pipeline.recall import NOT_BEGUN, forgotten, recalled
 from pipeline.reconcile import SENDER_LOST, confirm_later

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 
-from pipeline.model import AudioSettings
+from pipeline.recordings import AudioSettings
 
 AUDIO_NAMES = frozenset(f"MEMOLINE_{field.name.upper()}" for field in fields(AudioSettings))
 """Settings that the audio step heeds: a field `max_bytes` is set by `MEMOLINE_MAX_BYTES`."""

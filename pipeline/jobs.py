@@ -23,7 +23,8 @@ from pipeline.disk import writing_in
 from pipeline.errors import Fenced, JobFailed, KeyReused, MemolineError, Misuse, PartUnreachable, RecordingRejected
 from pipeline.hosting.names import job_id_for
 from pipeline.lease import kept
-from pipeline.model import Hosted, Job, NewJob, Request, State, StatusReport
+from pipeline.messages import StatusReport
+from pipeline.model import Hosted, Job, NewJob, Request, State
 from pipeline.ports import Parts
 from pipeline.recall import forgotten
 from pipeline.reconcile import look, sender_lost

@@ -8,25 +8,9 @@ from pathlib import Path
 from typing import Protocol
 
 from pipeline.errors import KeyReused
-from pipeline.model import (
-    Attempt,
-    AudioSettings,
-    Chat,
-    ChatSeen,
-    HistoryEntry,
-    Hosted,
-    Job,
-    Memo,
-    MessageList,
-    NewJob,
-    Outcome,
-    Overflow,
-    Pause,
-    Request,
-    State,
-    StatusReport,
-    StoredRecording,
-)
+from pipeline.messages import Attempt, Chat, ChatSeen, MessageList, Outcome, Pause, StatusReport
+from pipeline.model import HistoryEntry, Hosted, Job, NewJob, Request, State, StoredRecording
+from pipeline.recordings import AudioSettings, Memo, Overflow
 
 
 class Clock(Protocol):

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pipeline.model import Attempt, Job, Outcome, OutcomeKind, State
+from pipeline.messages import Attempt, Outcome, OutcomeKind
+from pipeline.model import Job, State
 from pipeline.ports import Parts
 from pipeline.sending.pacing import poll_after_s
 from pipeline.settling import let_go

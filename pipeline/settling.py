@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from pipeline.errors import Fenced, MemolineError
 from pipeline.hosting.names import memo_names
-from pipeline.model import Job, State, StatusReport
+from pipeline.messages import StatusReport
+from pipeline.model import Job, State
 from pipeline.ports import Parts
 from pipeline.sending.matching import shows
 from pipeline.sending.pacing import poll_after_s

@@ -9,7 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from pipeline.errors import MemolineError
-from pipeline.model import Chat, Job, Outcome, Pause, PauseScope, State
+from pipeline.messages import Chat, Outcome, Pause, PauseScope
+from pipeline.model import Job, State
 from pipeline.ports import Parts
 
 EVERYBODY = "linq"

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 if TYPE_CHECKING:
     from pipeline.errors import MemolineError
-    from pipeline.model import Job, Overflow
+    from pipeline.model import Job
+    from pipeline.recordings import Overflow
 
 __all__ = ["Wanted", "aenqueue", "enqueue", "enqueue_many"]
 

@@ -12,24 +12,12 @@ from typing import Literal
 from pipeline.errors import JobFailed, KeyReused, MemolineError, Misuse, NoSuchJob, PartUnreachable
 from pipeline.hosting.spool import hash_of, opened
 from pipeline.model import Job, Request, StoredRecording
-from workers.doors import (
-    Desk,
-    Wish,
-    check_chat_id,
-    check_key,
-    check_overflow,
-    head_of,
-    is_text,
-    job_id_of,
-    parse_not_before,
-    register,
-    request_for,
-    request_for_object,
-)
+from workers.doors import Desk, head_of, job_id_of, register, request_for, request_for_object
 from workers.folders import files_under
 from workers.inbox import wish_of
 from workers.manifest import BadRow, Row, is_manifest, read_manifest
 from workers.s3_events import is_recording
+from workers.wishes import Wish, check_chat_id, check_key, check_overflow, is_text, parse_not_before
 
 Status = Literal["registered", "known", "reported"]
 

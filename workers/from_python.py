@@ -15,8 +15,9 @@ from pipeline.errors import MemolineError, Misuse
 from pipeline.model import Job
 from pipeline.settings import Settings, load_settings
 from workers.batch import BATCH_JOBS, Result, submit_many
-from workers.doors import Desk, Wish, check_chat_id, check_key, check_overflow, open_desk, parse_not_before, submit
+from workers.doors import Desk, open_desk, submit
 from workers.hints import Hints, open_hints
+from workers.wishes import Wish, check_chat_id, check_key, check_overflow, parse_not_before
 
 if TYPE_CHECKING:
     from workers import Wanted

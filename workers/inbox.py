@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 
 from pipeline.errors import Misuse
-from workers.doors import Wish, check_chat_id, check_key, check_overflow, is_chat_id, is_text, parse_not_before
+from workers.wishes import Wish, check_chat_id, check_key, check_overflow, is_chat_id, is_text, parse_not_before
 
 SIDE_CAR_MAX_BYTES = 65_536
 OPTIONS = ("chat_id", "key", "overflow", "not_before")

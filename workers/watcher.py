@@ -20,11 +20,12 @@ from pipeline.hosting.sqs import Queue, QueueMessage
 from pipeline.model import Job
 from pipeline.sending.pacing import backoff_s
 from pipeline.settings import Settings
-from workers.doors import Desk, Wish, open_desk, register, request_for_object
+from workers.doors import Desk, open_desk, register, request_for_object
 from workers.hints import Hints, open_hints
 from workers.inbox import SIDE_CAR_MAX_BYTES, wish_of
 from workers.log import logger
 from workers.s3_events import NotAnEvent, is_recording, objects_of, side_car_of
+from workers.wishes import Wish
 
 LONG_POLL_S = 5
 """How long one call waits for messages: also how long a stop may take."""

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from infra.local.environment import told_environment
 from infra.local.home import read_json, write_private
-from pipeline.settings import checked, merge, outside_parts, read_stack_file
+from pipeline.precedence import merge, outside_parts, read_stack_file
+from pipeline.settings import checked
 
 _FILE = Path("run") / "asked.json"
 

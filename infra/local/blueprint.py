@@ -12,7 +12,8 @@ from infra.local.s3 import S3Access
 from infra.local.status import PARTS
 from infra.local.tls import ca_bundle, make_certificates
 from pipeline.errors import Misuse
-from pipeline.settings import BELONGS, Settings, load_settings, outside_parts, read_stack_file
+from pipeline.precedence import BELONGS, outside_parts, read_stack_file
+from pipeline.settings import Settings, load_settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import Misuse, PartUnreachable
-from pipeline.settings import STACK_FILE
+from pipeline.precedence import STACK_FILE
 
 FOLDERS = ("run", "log", "broker", "s3", "linq", "cdn-cache", "cdn-keys", "tls")
 MIN_FREE_BYTES = 20_000_000

@@ -10,7 +10,7 @@ from pipeline.audio.study import Study
 from pipeline.audio.transcode import Progress
 from pipeline.audio.trial import Bench, Cut, Made
 from pipeline.errors import RecordingRejected, ToolFailed
-from pipeline.model import Action, AudioSettings, Memo
+from pipeline.recordings import Action, AudioSettings, Memo
 
 MAX_ENCODES = 4
 """Two are enough but where the sound is very uneven, such as an hour of silence before a speech."""

@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 from pipeline.audio import child, probe, report, transcode, waveform
 from pipeline.audio.room import Converted
 from pipeline.errors import Misuse
-from pipeline.model import AudioSettings, Probe
+from pipeline.recordings import AudioSettings, Probe
 
 FORMATS = (".svg", ".png")
 _LEVEL_HZ = 16_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipeline.audio import downmix, fit
 from pipeline.audio.formats import ACCEPTED, COPIED_FROM, LOSSLESS, M4A, RICH_CODECS, Accepted
 from pipeline.audio.probe import Heard
-from pipeline.model import Action, AudioSettings, AudioStream, Plan, Probe
+from pipeline.recordings import Action, AudioSettings, AudioStream, Plan, Probe
 
 ALL_SILENT = "It is all digital silence."
 _SURELY = 1.1

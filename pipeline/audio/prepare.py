@@ -11,7 +11,7 @@ from pipeline.audio.encode import Encoder, LongerThanSaid
 from pipeline.audio.study import Study, study
 from pipeline.audio.transcode import Progress
 from pipeline.errors import RecordingRejected, ToolFailed
-from pipeline.model import Action, AudioSettings, Memo
+from pipeline.recordings import Action, AudioSettings, Memo
 
 
 def make(

@@ -11,7 +11,7 @@ from pathlib import Path
 from pipeline.audio import boxes, child, downmix, kept, report, sniff, tags
 from pipeline.audio.transcode import EVEN
 from pipeline.errors import Misuse, RecordingRejected, ToolFailed
-from pipeline.model import Probe
+from pipeline.recordings import Probe
 
 _BROKEN = "Open it in the program that made it and export it again."
 HEADER_WALL_S = 30

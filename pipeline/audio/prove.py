@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.audio import child, report, sniff, transcode
 from pipeline.errors import ProofFailed
-from pipeline.model import Probe
+from pipeline.recordings import Probe
 
 FRAME_SAMPLES = 1024
 LONGEST_FRAME_SAMPLES = 1152

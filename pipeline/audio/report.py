@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipeline.model import AudioStream
+from pipeline.recordings import AudioStream
 
 _INPUT = re.compile(r"^Input #0, .*, from '")
 _STREAM = re.compile(

@@ -14,7 +14,7 @@ from pipeline.audio.scratch import scratch
 from pipeline.audio.study import study
 from pipeline.disk import NO_ROOM, disk_trouble, writing_in
 from pipeline.errors import MemolineError, Misuse, RecordingRejected
-from pipeline.model import Action, AudioSettings, Memo
+from pipeline.recordings import Action, AudioSettings, Memo
 
 MAX_NAME_BYTES = 255
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from pipeline.audio import child, downmix, pause, plan, prove, report, transcode
 from pipeline.audio.study import Study, study
 from pipeline.errors import ToolFailed
-from pipeline.model import Action, AudioSettings, Memo
+from pipeline.recordings import Action, AudioSettings, Memo
 
 MAX_COPIES = 8
 GOAL = 0.99

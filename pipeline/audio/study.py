@@ -9,7 +9,7 @@ from pipeline.audio import downmix, fit, plan, probe
 from pipeline.audio.formats import M4A, TELLS_LENGTH
 from pipeline.audio.prove import Proof
 from pipeline.errors import RecordingRejected
-from pipeline.model import Action, AudioSettings, Memo, Plan, Probe
+from pipeline.recordings import Action, AudioSettings, Memo, Plan, Probe
 
 _TELL_NO_LENGTH = frozenset({"ogg", "aac", "amr", "mp3"})
 """Containers whose length is guessed from their beginning, or that follow each other in one file: it is counted."""

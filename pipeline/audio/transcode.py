@@ -10,7 +10,7 @@ from pipeline.audio.downmix import Downmix, heard_beside
 from pipeline.audio.fit import Coding, is_fast
 from pipeline.audio.formats import SEEKABLE
 from pipeline.audio.pause import Cut
-from pipeline.model import Probe
+from pipeline.recordings import Probe
 
 Progress = Callable[[float], None]
 _CLEAN = ("-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact", "-flags", "+bitexact")

@@ -10,7 +10,7 @@ from pipeline.audio.downmix import Downmix
 from pipeline.audio.plan import NO_SOUND
 from pipeline.audio.probe import Heard, hear, heard_in
 from pipeline.errors import RecordingRejected, ToolFailed
-from pipeline.model import Probe
+from pipeline.recordings import Probe
 
 _INDEX_BYTES = 1 << 25
 """Room for what M4A adds to the sound of many hours of silence."""

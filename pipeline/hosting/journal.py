@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.hosting.s3 import S3
-from pipeline.model import Attempt, Outcome, OutcomeKind
+from pipeline.messages import Attempt, Outcome, OutcomeKind
 
 _KEPT = ("code", "message_id", "attachment_id", "trace_id")
 

@@ -10,7 +10,7 @@ import hmac
 import json
 import secrets
 
-from pipeline.model import Overflow
+from pipeline.recordings import Overflow
 
 UPLOADS = "uploads/"
 """Prefix of our own copies in the inbox bucket; neither watcher nor listing reads it."""

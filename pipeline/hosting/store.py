@@ -13,7 +13,8 @@ from pipeline.hosting.check import UrlCheck
 from pipeline.hosting.names import UPLOADS, cdn_url, memo_key
 from pipeline.hosting.s3 import S3
 from pipeline.hosting.spool import hash_of
-from pipeline.model import Hosted, Memo, Plan, StoredRecording
+from pipeline.model import Hosted, StoredRecording
+from pipeline.recordings import Memo, Plan
 
 _IMMUTABLE = "public, max-age=31536000, immutable"
 """A memo's name is never used for other bytes, so everybody may keep it."""

@@ -8,7 +8,7 @@ from pipeline.ledger import changes
 from pipeline.ledger.engine import Database
 from pipeline.ledger.tables import chats, marks, pauses
 from pipeline.ledger.upsert import insert_new, put
-from pipeline.model import Chat, Pause
+from pipeline.messages import Chat, Pause
 from pipeline.ports import Clock
 
 EVERYBODY = ("linq", "all")

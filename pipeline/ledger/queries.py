@@ -15,7 +15,8 @@ from sqlalchemy import BindParameter, ColumnElement, ScalarSelect, Select, and_,
 
 from pipeline.ledger.states import ENDED_UNSENT, IN_FLIGHT, KEEPS_PLACE, MAY_BE_TAKEN, MAY_STEP_ASIDE, OPEN, POLLED
 from pipeline.ledger.tables import ZERO, fixed, in_states, jobs
-from pipeline.model import Job, Lane, State, StatusReport
+from pipeline.messages import StatusReport
+from pipeline.model import Job, Lane, State
 
 _EARLIER: Final = jobs.alias("earlier")
 _LANES: Final[tuple[Lane, Lane]] = ("live", "backfill")

@@ -13,7 +13,8 @@ from pipeline.ledger.queries import message_of
 from pipeline.ledger.rows import to_job
 from pipeline.ledger.tables import ZERO, reports, standings
 from pipeline.ledger.upsert import insert_many_new, put
-from pipeline.model import Job, StatusReport
+from pipeline.messages import StatusReport
+from pipeline.model import Job
 from pipeline.ports import Clock
 
 _MOST_A_CALL = 1_000

@@ -8,7 +8,7 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pipeline.model import MessageList
+from pipeline.messages import MessageList
 
 
 class Found(StrEnum):

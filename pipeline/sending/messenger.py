@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import JobFailed, Misuse, PartUnreachable
-from pipeline.model import ChatSeen, ListedMessage, MessageList, Outcome, OutcomeKind, StatusReport
+from pipeline.messages import ChatSeen, ListedMessage, MessageList, Outcome, OutcomeKind, StatusReport
 from pipeline.sending.once import Attempt, make_client
 from pipeline.sending.outcomes import from_response, from_transport
 from pipeline.sending.subscriptions import Method, Said, date_of

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.model import Outcome, OutcomeKind, PauseScope
+from pipeline.messages import Outcome, OutcomeKind, PauseScope
 
 Stage = Literal["not-connected", "deadline", "unknown"]
 

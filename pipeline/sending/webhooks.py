@@ -19,7 +19,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from standardwebhooks.webhooks import EmptyWebhookSecretError
 
 from pipeline.errors import JobFailed
-from pipeline.model import StatusReport
+from pipeline.messages import StatusReport
 from pipeline.sending.optout import is_opt_out
 
 OLD_VERSION, NEW_VERSION = "2025-01-01", "2026-02-03"

@@ -113,7 +113,7 @@ def trim_table(folder: Path) -> None:
 def inspect_table(folder: Path) -> None:
     """Files a second in one call, and one call from a shell."""
     from pipeline.audio import inspect
-    from pipeline.model import AudioSettings
+    from pipeline.recordings import AudioSettings
 
     voice = write(folder / "voice.wav", spoken(), 5)
     files = [record(voice, folder / f"short-{name}.{row[0]}", *row[1]) for name, row in FORMATS.items()]

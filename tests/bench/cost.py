@@ -128,7 +128,7 @@ def serve(convert: Callable[[str, str, str, int], object]) -> None:
 def main() -> None:
     """Import as a worker does, then serve."""
     from pipeline.audio import convert
-    from pipeline.model import AudioSettings
+    from pipeline.recordings import AudioSettings
 
     serve(lambda source, out, overflow, most: convert(source, out, AudioSettings(overflow=overflow, max_bytes=most)))  # type: ignore[arg-type]
 

@@ -18,7 +18,7 @@ from pesq import PesqError, pesq
 from pystoi import stoi
 
 from pipeline.audio import downmix, fit, transcode
-from pipeline.model import AudioStream, Probe
+from pipeline.recordings import AudioStream, Probe
 from tests.bench.speech import spoken
 from tests.support import talk
 

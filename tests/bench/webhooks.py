@@ -32,7 +32,8 @@ from pipeline.ledger.ledger import SqlLedger
 from pipeline.ledger.migrate import migrate
 from pipeline.ledger.rows import new_row
 from pipeline.ledger.tables import jobs, reports
-from pipeline.model import State, StatusReport
+from pipeline.messages import StatusReport
+from pipeline.model import State
 from pipeline.sending.webhooks import sign
 from tests.support.ledger import CHAT, a_request
 from tests.support.postgres import binaries, private_server

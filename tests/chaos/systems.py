@@ -29,7 +29,8 @@ from pipeline.settings import Settings, load_settings
 from tests.support.keeper import Keeper
 from tests.support.waiting import eventually
 from workers.clock import SteadyClock
-from workers.doors import Desk, Wish, open_desk, submit
+from workers.doors import Desk, open_desk, submit
+from workers.wishes import Wish
 
 FAST = {
     "MEMOLINE_SWEEP_EVERY_S": "1",

@@ -21,7 +21,8 @@ from tests.support.keeper import Keeper
 from tests.support.recordings import make_ogg
 from tests.support.waiting import eventually
 from workers.clock import SteadyClock
-from workers.doors import Wish, open_desk, submit
+from workers.doors import open_desk, submit
+from workers.wishes import Wish
 
 FAST = {
     "MEMOLINE_AUDIO_LEASE_S": "2",

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import PartUnreachable
-from pipeline.model import OutcomeKind, PauseScope
+from pipeline.messages import OutcomeKind, PauseScope
 from pipeline.sending.matching import Found, match
 from pipeline.sending.messenger import LinqMessenger
 

@@ -20,7 +20,9 @@ from pipeline.hosting.journal import S3Journal
 from pipeline.hosting.s3 import S3, S3Config
 from pipeline.hosting.spool import LocalSpool, S3Spool
 from pipeline.hosting.store import MemoStore
-from pipeline.model import Action, Attempt, Memo, Outcome, OutcomeKind, StoredRecording
+from pipeline.messages import Attempt, Outcome, OutcomeKind
+from pipeline.model import StoredRecording
+from pipeline.recordings import Action, Memo
 from pipeline.settings import Settings
 from tests.support.local_stack import running_stack
 from workers.wiring import s3_config

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pipeline.audio import convert, inspect
 from pipeline.errors import MemolineError, RecordingRejected
-from pipeline.model import AudioSettings
+from pipeline.recordings import AudioSettings
 from tests.fuzz.mutate import Lures, mutate
 from tests.fuzz.watch import CANARY, Canaries
 

@@ -14,7 +14,8 @@ from pipeline.model import Job, State
 from pipeline.settings import Settings
 from tests.support.inbox import Inbox, make_inbox
 from workers.backfill import BackfillReport, RowReport, run_backfill
-from workers.doors import Desk, Wish, open_desk, submit
+from workers.doors import Desk, open_desk, submit
+from workers.wishes import Wish
 
 CHAT = "5e0d0000-0000-4000-8000-000000000001"
 OTHER = "5e0d0000-0000-4000-8000-000000000002"

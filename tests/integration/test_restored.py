@@ -21,8 +21,9 @@ from pipeline.settings import Settings
 from tests.support.local_stack import running_stack
 from tests.support.recordings import make_wav
 from tests.support.waiting import eventually
-from workers.doors import Wish, open_desk, submit
+from workers.doors import open_desk, submit
 from workers.wiring import connect
+from workers.wishes import Wish
 
 FAST = {"MEMOLINE_CONFIRM_AFTER_S": "0.5", "MEMOLINE_SEND_TIMEOUT_S": "8"}
 

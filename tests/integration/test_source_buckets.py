@@ -12,9 +12,10 @@ import pytest
 from pipeline.errors import KeyReused, Misuse
 from pipeline.settings import Settings
 from tests.support.inbox import Inbox, make_inbox
-from workers.doors import Desk, Wish, open_desk, submit
+from workers.doors import Desk, open_desk, submit
 from workers.hints import Hints
 from workers.watcher import Watcher
+from workers.wishes import Wish
 
 CHAT = "5e0d0000-0000-4000-8000-000000000001"
 

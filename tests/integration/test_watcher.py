@@ -17,8 +17,9 @@ from pipeline.model import State
 from pipeline.settings import Settings
 from tests.support.inbox import Inbox, make_inbox
 from tests.support.waiting import eventually
-from workers.doors import Wish, submit, submit_object
+from workers.doors import submit, submit_object
 from workers.watcher import watch_for_ever
+from workers.wishes import Wish
 
 CHAT = "5e0d0000-0000-4000-8000-000000000001"
 OTHER = "5e0d0000-0000-4000-8000-000000000002"

@@ -19,7 +19,8 @@ from pydantic import SecretStr
 from standardwebhooks import Webhook
 
 from pipeline.ledger.ledger import SqlLedger
-from pipeline.model import Hosted, Job, Request, State, StatusReport, StoredRecording
+from pipeline.messages import StatusReport
+from pipeline.model import Hosted, Job, Request, State, StoredRecording
 from pipeline.settings import Settings
 from tests.support.waiting import eventually
 from tests.support.web import TOKEN, Served, serving

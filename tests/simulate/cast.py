@@ -20,8 +20,9 @@ from pipeline.hosting.journal import S3Journal
 from pipeline.hosting.names import identity_of_key
 from pipeline.hosting.s3 import S3, S3Config
 from pipeline.hosting.store import MemoStore
-from pipeline.model import Action, AudioSettings, Hosted, Job, Memo, Request, State, StoredRecording
+from pipeline.model import Hosted, Job, Request, State, StoredRecording
 from pipeline.ports import Parts, Rules
+from pipeline.recordings import Action, AudioSettings, Memo
 from pipeline.sending import messenger, once
 from pipeline.sending.messenger import LinqMessenger
 from pipeline.sending.webhooks import parse

@@ -17,7 +17,8 @@ from pipeline.ledger import changes
 from pipeline.ledger.ledger import SqlLedger
 from pipeline.ledger.rows import to_job
 from pipeline.ledger.tables import jobs as jobs_table
-from pipeline.model import Job, MessageList, State
+from pipeline.messages import MessageList
+from pipeline.model import Job, State
 from pipeline.sending import messenger, once
 from pipeline.sending.matching import Found, Verdict
 from pipeline.sending.messenger import LinqMessenger

@@ -10,22 +10,10 @@ from pipeline.errors import MemolineError
 from pipeline.hosting.names import memo_name
 from pipeline.ledger.ledger import SqlLedger
 from pipeline.ledger.migrate import migrate
-from pipeline.model import (
-    Action,
-    Attempt,
-    AudioSettings,
-    ChatSeen,
-    Hosted,
-    Lane,
-    Memo,
-    MessageList,
-    Outcome,
-    OutcomeKind,
-    Request,
-    StatusReport,
-    StoredRecording,
-)
+from pipeline.messages import Attempt, ChatSeen, MessageList, Outcome, OutcomeKind, StatusReport
+from pipeline.model import Hosted, Lane, Request, StoredRecording
 from pipeline.ports import Parts, Rules
+from pipeline.recordings import Action, AudioSettings, Memo
 
 CHAT = "5e0d0000-0000-4000-8000-000000000001"
 ACCEPTED = Outcome(

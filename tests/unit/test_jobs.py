@@ -9,7 +9,8 @@ import pytest
 
 from pipeline import decisions, jobs
 from pipeline.errors import JobFailed, KeyReused, NotNow, PartUnreachable, RecordingRejected
-from pipeline.model import Attempt, ListedMessage, MessageList, Outcome, OutcomeKind, PauseScope, State, StatusReport
+from pipeline.messages import Attempt, ListedMessage, MessageList, Outcome, OutcomeKind, PauseScope, StatusReport
+from pipeline.model import State
 from tests.support.story import ACCEPTED, CHAT, Stage, build_stage, request
 
 UNKNOWN = Outcome(kind=OutcomeKind.UNKNOWN, code="answer-lost", message="the connection broke")

@@ -11,7 +11,8 @@ import pytest
 
 from pipeline import decisions, jobs
 from pipeline.errors import JobFailed, NotNow, PartUnreachable, RecordingRejected
-from pipeline.model import Attempt, Job, ListedMessage, MessageList, Outcome, OutcomeKind, State
+from pipeline.messages import Attempt, ListedMessage, MessageList, Outcome, OutcomeKind
+from pipeline.model import Job, State
 from tests.support.story import ACCEPTED, Stage, build_stage, request
 
 UNKNOWN = Outcome(kind=OutcomeKind.UNKNOWN, code="answer-lost", message="the connection broke")

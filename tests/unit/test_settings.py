@@ -8,8 +8,9 @@ import pytest
 
 from pipeline.environment import AUDIO_NAMES, load_audio_settings
 from pipeline.errors import Misuse
-from pipeline.model import AudioSettings
-from pipeline.settings import REAL_LINQ, STACK_FILE, Settings, load_settings, outside_parts
+from pipeline.precedence import REAL_LINQ, STACK_FILE, outside_parts
+from pipeline.recordings import AudioSettings
+from pipeline.settings import Settings, load_settings
 
 STACK = {
     "MEMOLINE_BROKER_URL": "redis://:secret@127.0.0.1:7001/0",

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from pipeline import jobs
-from pipeline.model import Job, Outcome, OutcomeKind, State, StatusReport
+from pipeline.messages import Outcome, OutcomeKind, StatusReport
+from pipeline.model import Job, State
 from tests.support.story import CHAT, Stage, build_stage, request
 
 

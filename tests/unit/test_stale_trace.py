@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline import jobs
-from pipeline.model import Outcome, OutcomeKind, State, StatusReport
+from pipeline.messages import Outcome, OutcomeKind, StatusReport
+from pipeline.model import State
 from tests.support.story import build_stage, request
 
 PROBABLY = Outcome(

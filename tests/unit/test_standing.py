@@ -9,7 +9,8 @@ import pytest
 
 from pipeline import decisions, jobs, standing
 from pipeline.errors import JobFailed
-from pipeline.model import ChatSeen, Job, ListedMessage, MessageList, Outcome, OutcomeKind, PauseScope, State
+from pipeline.messages import ChatSeen, ListedMessage, MessageList, Outcome, OutcomeKind, PauseScope
+from pipeline.model import Job, State
 from tests.support.story import ACCEPTED, CHAT, Stage, build_stage, request
 
 OTHER = CHAT.replace("1", "2")

@@ -11,18 +11,9 @@ import pytest
 
 from pipeline import decisions, jobs
 from pipeline.errors import Fenced, JobFailed, Misuse, NotNow, PartUnreachable
-from pipeline.model import (
-    AudioSettings,
-    Job,
-    ListedMessage,
-    Memo,
-    MessageList,
-    Outcome,
-    OutcomeKind,
-    PauseScope,
-    State,
-    StatusReport,
-)
+from pipeline.messages import ListedMessage, MessageList, Outcome, OutcomeKind, PauseScope, StatusReport
+from pipeline.model import Job, State
+from pipeline.recordings import AudioSettings, Memo
 from pipeline.sending.messenger import LinqMessenger
 from pipeline.settling import MATCHING_OFF, apply_report
 from tests.support.story import CHAT, Stage, build_stage, request

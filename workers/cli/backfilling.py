@@ -11,8 +11,9 @@ from pipeline.settings import load_settings
 from workers.backfill import RowReport, run_backfill
 from workers.cli.output import Output, shown
 from workers.cli.waiting import ended, need_running, wait_for
-from workers.doors import check_chat_id, open_desk
+from workers.doors import open_desk
 from workers.hints import open_hints
+from workers.wishes import check_chat_id
 
 
 def run(source: str, chat: str | None, *, dry_run: bool, wait: bool, as_json: bool, by: str) -> int:

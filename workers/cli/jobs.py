@@ -57,9 +57,10 @@ def send(
     """
     from pipeline.settings import load_settings
     from workers.cli.waiting import ended, need_running, wait_for
-    from workers.doors import Wish, check_chat_id, check_key, check_overflow, open_desk, parse_not_before, submit
+    from workers.doors import open_desk, submit
     from workers.hints import open_hints
     from workers.views import iso
+    from workers.wishes import Wish, check_chat_id, check_key, check_overflow, parse_not_before
 
     out, settings = Output(as_json=as_json), load_settings()
     wish = Wish(
@@ -167,7 +168,7 @@ def cancel(job_id: str, as_json: bool) -> int:
 def assign(job_id: str, chat: str, as_json: bool) -> int:
     """Give a job that is HELD for want of a chat (no-chat) its chat."""
     from pipeline import decisions
-    from workers.doors import check_chat_id
+    from workers.wishes import check_chat_id
 
     chat_id = check_chat_id(chat)
     return decide(job_id, as_json, lambda parts, job: decisions.assign(parts, job, chat_id))

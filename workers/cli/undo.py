@@ -63,7 +63,7 @@ def retry(
     Example: memoline retry --code cdn-unreachable --all
     """
     from pipeline import decisions
-    from workers.doors import check_chat_id, check_overflow
+    from workers.wishes import check_chat_id, check_overflow
 
     how = check_overflow(overflow)
     if job_id is not None and not every and code is None and chat is None:
@@ -107,10 +107,10 @@ def pauses(lift: str | None, as_json: bool) -> int:
 def _retry_all(found: tuple[Job, ...], out: Output, overflow: str | None) -> int:
     from pipeline import decisions
     from pipeline.settings import load_settings
-    from workers.doors import check_overflow
     from workers.hints import open_hints
     from workers.views import job_json
     from workers.wiring import connect
+    from workers.wishes import check_overflow
 
     settings = load_settings()
     parts, hints, status = connect(settings, by()), open_hints(settings.broker_url), 0

@@ -13,11 +13,11 @@ from pipeline import decisions
 from pipeline.errors import Fenced, Misuse, NotNow
 from pipeline.model import Job
 from pipeline.ports import Parts
-from workers.doors import check_chat_id
 from workers.views import job_json
 from workers.web import docs
 from workers.web.bodies import MAX_JSON_BYTES, parse_object, read_body
 from workers.web.office import Office, find, with_token
+from workers.wishes import check_chat_id
 
 Decision = Callable[[Parts, Job], Job]
 _TRIES = 5

@@ -14,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from pipeline.errors import MemolineError
-from pipeline.model import Pause
+from pipeline.messages import Pause
 from pipeline.settings import Settings
 from pipeline.settling import MATCHING_OFF
 from pipeline.standing import EVERYBODY, UNAUTHORIZED

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from pipeline.errors import JobFailed, MemolineError, PartUnreachable
-from pipeline.model import StatusReport
+from pipeline.messages import StatusReport
 from workers.web.turns import Turns
 
 MOST_WAITING = 2_000

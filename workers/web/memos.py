@@ -10,20 +10,13 @@ from starlette.concurrency import run_in_threadpool
 
 from pipeline.errors import Misuse
 from pipeline.model import Job, State
-from workers.doors import (
-    Wish,
-    check_chat_id,
-    check_key,
-    check_overflow,
-    parse_not_before,
-    submit_object,
-    submit_stored,
-)
+from workers.doors import submit_object, submit_stored
 from workers.views import job_json
 from workers.web import docs
 from workers.web.bodies import MAX_JSON_BYTES, parse_object, read_body
 from workers.web.office import Office, whole, with_token
 from workers.web.uploads import incoming, read_upload
+from workers.wishes import Wish, check_chat_id, check_key, check_overflow, parse_not_before
 
 MAX_PAGE = 1_000
 _LARGEST_CURSOR = 2**63 - 1

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pipeline import jobs
 from pipeline.errors import MemolineError, PartUnreachable
 from pipeline.ledger.ledger import SqlLedger
-from pipeline.model import Job, StatusReport
+from pipeline.messages import StatusReport
+from pipeline.model import Job
 from pipeline.ports import Parts
 from workers.log import logger
 from workers.web.turns import Turns

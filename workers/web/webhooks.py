@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from pipeline.errors import MemolineError
-from pipeline.model import StatusReport
+from pipeline.messages import StatusReport
 from pipeline.sending.webhooks import LONGEST_ID, parse, verify
 from workers.web.bodies import read_body
 from workers.web.office import OUTCOMES, Office

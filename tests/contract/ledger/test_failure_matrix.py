@@ -14,7 +14,8 @@ import pytest
 
 from pipeline import jobs
 from pipeline.errors import MemolineError, PartUnreachable
-from pipeline.model import Job, ListedMessage, MessageList, Outcome, OutcomeKind, State
+from pipeline.messages import ListedMessage, MessageList, Outcome, OutcomeKind
+from pipeline.model import Job, State
 from pipeline.ports import Parts
 from tests.support.story import ACCEPTED, Stage, build_stage, request
 

@@ -13,7 +13,8 @@ from pipeline.ledger import queries
 from pipeline.ledger.ledger import SqlLedger
 from pipeline.ledger.rows import new_row
 from pipeline.ledger.tables import jobs
-from pipeline.model import State, StatusReport
+from pipeline.messages import StatusReport
+from pipeline.model import State
 from tests.support.ledger import CHAT, a_request
 
 FINISHED, OPEN_JOBS, CHATS = 10_000, 60, 20

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from pipeline.ledger.ledger import SqlLedger
-from pipeline.model import Chat, Pause, State, StatusReport
+from pipeline.messages import Chat, Pause, StatusReport
+from pipeline.model import State
 from pipeline.sending.webhooks import parse
 from tests.contract.ledger.conftest import SetClock
 from tests.support.ledger import CHAT, OTHER_CHAT, a_memo, add, bring

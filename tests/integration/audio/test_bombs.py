@@ -11,7 +11,7 @@ import pytest
 from pipeline.audio import child, convert, inspect
 from pipeline.audio.child import Limits, run
 from pipeline.errors import MemolineError, RecordingRejected
-from pipeline.model import AudioSettings
+from pipeline.recordings import AudioSettings
 from tests.integration.audio.conftest import Make
 from tests.support.bombs import BOMBS, ape, id3, mp3_frames, sparse
 

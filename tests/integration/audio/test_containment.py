@@ -17,7 +17,7 @@ from pipeline.audio import convert, inspect
 from pipeline.audio.child import Limits, run
 from pipeline.audio.probe import version
 from pipeline.errors import ToolFailed
-from pipeline.model import AudioSettings
+from pipeline.recordings import AudioSettings
 from tests.integration.audio.conftest import Make
 
 

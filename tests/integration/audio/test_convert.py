@@ -14,7 +14,7 @@ from pipeline.audio.child import Limits, input_args, run
 from pipeline.audio.report import stream_hash
 from pipeline.audio.transcode import hash_args
 from pipeline.errors import Misuse, RecordingRejected
-from pipeline.model import AudioSettings
+from pipeline.recordings import AudioSettings
 from tests.integration.audio.conftest import Make
 
 SETTINGS = AudioSettings()

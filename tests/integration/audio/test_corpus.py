@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.audio import convert, inspect
 from pipeline.errors import RecordingRejected
-from pipeline.model import AudioSettings
+from pipeline.recordings import AudioSettings
 
 CORPUS = os.environ.get("MEMOLINE_TEST_CORPUS", "")
 pytestmark = [pytest.mark.corpus, pytest.mark.skipif(not CORPUS, reason="MEMOLINE_TEST_CORPUS is not set")]

@@ -11,7 +11,7 @@ import pytest
 from pipeline.audio import boxes, convert, transcode
 from pipeline.audio.prove import encoded
 from pipeline.errors import RecordingRejected
-from pipeline.model import AudioSettings
+from pipeline.recordings import AudioSettings
 from tests.integration.audio.conftest import Make
 
 LOUD = "0.3*(random(0)-0.5)"

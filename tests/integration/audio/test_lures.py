@@ -16,7 +16,7 @@ import pytest
 
 from pipeline.audio import convert, inspect
 from pipeline.errors import RecordingRejected
-from pipeline.model import AudioSettings
+from pipeline.recordings import AudioSettings
 from tests.fuzz.mutate import Lures
 from tests.fuzz.watch import Canaries
 from tests.integration.audio.conftest import Make

@@ -12,7 +12,7 @@ from pipeline.audio import convert, inspect, sniff
 from pipeline.audio.child import Limits, run
 from pipeline.audio.report import stream_hash
 from pipeline.audio.transcode import hash_args
-from pipeline.model import AudioSettings
+from pipeline.recordings import AudioSettings
 from tests.integration.audio.conftest import Make
 
 SECRET = "Zq7Alice"

@@ -12,7 +12,7 @@ from pipeline.audio import convert, inspect, sniff
 from pipeline.audio.child import Limits, input_args, run
 from pipeline.audio.report import counts, stream_hash
 from pipeline.audio.transcode import hash_args
-from pipeline.model import AudioSettings
+from pipeline.recordings import AudioSettings
 from tests.integration.audio.conftest import Make
 
 TALK = "aevalsrc='0.3*random(0)*gt(mod(t,2.1),0.5)':s=44100:d=120"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.audio import Converted, convert, inspect
-from pipeline.model import AudioSettings
+from pipeline.recordings import AudioSettings
 from tests.integration.audio.conftest import Make
 
 TONE = "0.5*sin(2*PI*300*t)"

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.audio import AudioRunner, convert, inspect, probe, prove
 from pipeline.errors import ProofFailed
-from pipeline.model import AudioSettings
+from pipeline.recordings import AudioSettings
 from tests.integration.audio.conftest import Make
 
 SETTINGS = AudioSettings()

@@ -13,7 +13,7 @@ from pipeline.audio.fit import predicted_bytes
 from pipeline.audio.plan import decide
 from pipeline.audio.probe import Heard
 from pipeline.audio.report import Level
-from pipeline.model import Action, AudioSettings, AudioStream, Probe
+from pipeline.recordings import Action, AudioSettings, AudioStream, Probe
 
 STREAM = AudioStream(
     index=0, codec="aac", profile="LC", sample_rate_hz=44100, channels=1, layout="mono", bitrate_kbps=64

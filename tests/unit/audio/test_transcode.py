@@ -7,7 +7,7 @@ from pathlib import Path
 from pipeline.audio import downmix, fit
 from pipeline.audio.pause import Cut
 from pipeline.audio.transcode import encode_args
-from pipeline.model import Probe
+from pipeline.recordings import Probe
 
 FACTS = Probe(path=Path("/in/-x:%d.wav"), size_bytes=1, container="wav", demuxer="wav", duration_s=100)
 

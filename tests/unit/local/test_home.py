@@ -14,7 +14,7 @@ from infra.local import home as homes
 from infra.local.credentials import load_credentials
 from infra.local.ports import LISTENERS, choose_ports
 from pipeline.errors import PartUnreachable
-from pipeline.settings import read_stack_file
+from pipeline.precedence import read_stack_file
 
 VALUES = st.text(st.characters(min_codepoint=32, max_codepoint=0x2FFF, exclude_categories=("C",)), min_size=1)
 

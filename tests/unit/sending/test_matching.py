@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.model import ListedMessage, MessageList
+from pipeline.messages import ListedMessage, MessageList
 from pipeline.sending.matching import Found, match
 from pipeline.sending.pacing import backoff_s, poll_after_s
 

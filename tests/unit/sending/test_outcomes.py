@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.model import OutcomeKind, PauseScope
+from pipeline.messages import OutcomeKind, PauseScope
 from pipeline.sending.outcomes import from_response, from_transport, probably_not_sent
 
 ACCEPTED = {"voice_memo": {"id": "m-1", "status": "queued", "voice_memo": {"id": "a-1"}}}

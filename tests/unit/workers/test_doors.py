@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import Misuse
-from workers.doors import check_chat_id, check_key, check_overflow, parse_not_before, split_s3_uri
+from workers.wishes import check_chat_id, check_key, check_overflow, parse_not_before, split_s3_uri
 
 
 def test_a_chat_id_is_a_uuid_of_any_version() -> None:

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from pipeline.errors import Misuse
-from workers.doors import Wish
 from workers.inbox import wish_of
+from workers.wishes import Wish
 
 CHAT = "5e0d0000-0000-4000-8000-000000000001"
 OTHER = "5e0d0000-0000-4000-8000-000000000002"

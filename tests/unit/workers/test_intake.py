@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from pipeline.errors import MemolineError, PartUnreachable
-from pipeline.model import StatusReport
+from pipeline.messages import StatusReport
 from tests.support.waiting import eventually
 from workers.web import intake as module
 from workers.web import turns as turns_module

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline import jobs
-from pipeline.model import State, StatusReport
+from pipeline.messages import StatusReport
+from pipeline.model import State
 from tests.support.story import build_stage, request
 from tests.support.waiting import eventually
 from workers.web.settler import GROUP, Settler
