@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full simulate chaos fuzz up down lint bench bench-jobs bench-long bench-sound bench-webhooks lock clean
+.PHONY: help setup demo test test-full simulate chaos fuzz up down lint docs bench bench-jobs bench-long bench-sound bench-webhooks lock clean
 
 PYTHON ?= python3
 SEED ?= 1
@@ -50,6 +50,10 @@ lint: $(DEV)  ## ruff and mypy
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+
+docs: $(DEV)  ## the pages of docs/ as a site in build/site, with nothing loaded from elsewhere
+	NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --quiet --strict -f infra/site/mkdocs.yml
+	@echo "open build/site/index.html"
 
 bench-jobs: $(DEV) $(S3)  ## whole jobs a second and their CPU beside the naive worker, in interleaved rounds
 	.venv/bin/python -m tests.bench.jobs
