@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
+from dataclasses import replace
 
 from pipeline.errors import Fenced, JobFailed, MemolineError, NotNow
+from pipeline.hosting.signing import unsigned
 from pipeline.messages import Attempt, Chat, Outcome, OutcomeKind
 from pipeline.model import Hosted, Job, State
 from pipeline.ports import Parts
@@ -112,7 +114,8 @@ def _post(parts: Parts, job: Job, chat: Chat, went: Gate) -> Job:
         return _known_before(parts, job)
     # What the commits took, or a freeze after them, is off the deadline that everybody else reads in the ledger.
     left_s = max(job.deadline - parts.clock.now(), 0.001)
-    outcome = parts.messenger.send_once(chat.chat_id, _hosted(job).url, deadline_s=left_s)
+    address = parts.store.address(_hosted(job))
+    outcome = _told(parts.messenger.send_once(chat.chat_id, address, deadline_s=left_s))
     try:
         moved = _applied(parts, job, outcome)
     except Fenced:
@@ -122,6 +125,11 @@ def _post(parts: Parts, job: Job, chat: Chat, went: Gate) -> Job:
     learn(parts, chat, went, outcome)
     # A webhook may have been faster than the answer.
     return settled(parts, moved)
+
+
+def _told(outcome: Outcome) -> Outcome:
+    """What Linq says may name the URL that it was given: no ledger, log or history keeps a signed one."""
+    return replace(outcome, message=unsigned(outcome.message))
 
 
 def _known_before(parts: Parts, job: Job) -> Job:

@@ -68,6 +68,10 @@ class Settings(BaseModel):
 
     cdn_url: str | None = Field(None, alias="MEMOLINE_CDN_URL")
     ca_bundle: Path | None = Field(None, alias="MEMOLINE_CA_BUNDLE")
+    cdn_signing_key_id: str | None = Field(None, alias="MEMOLINE_CDN_SIGNING_KEY_ID", pattern=r"^[A-Za-z0-9_-]{1,128}$")
+    cdn_signing_key: SecretStr | None = Field(None, alias="MEMOLINE_CDN_SIGNING_KEY")
+    cdn_signing_key_file: Path | None = Field(None, alias="MEMOLINE_CDN_SIGNING_KEY_FILE")
+    cdn_url_ttl_s: float = Field(86_400, alias="MEMOLINE_CDN_URL_TTL_S", ge=60, le=31_536_000)
 
     linq_base_url: str | None = Field(None, alias="LINQ_API_V3_BASE_URL")
     linq_api_key: SecretStr | None = Field(None, alias="LINQ_API_V3_API_KEY")
@@ -183,6 +187,17 @@ class Settings(BaseModel):
     def _bitrates_in_order(self) -> Settings:
         if self.min_bitrate_kbps > self.bitrate_kbps:
             raise ValueError("MEMOLINE_MIN_BITRATE_KBPS must not be above MEMOLINE_BITRATE_KBPS")
+        return self
+
+    @model_validator(mode="after")
+    def _signing_is_whole(self) -> Settings:
+        keys = (self.cdn_signing_key, self.cdn_signing_key_file)
+        if self.cdn_signing_key_id and keys == (None, None):
+            raise ValueError(
+                "MEMOLINE_CDN_SIGNING_KEY_ID needs MEMOLINE_CDN_SIGNING_KEY, or MEMOLINE_CDN_SIGNING_KEY_FILE"
+            )
+        if not self.cdn_signing_key_id and keys != (None, None):
+            raise ValueError("MEMOLINE_CDN_SIGNING_KEY needs MEMOLINE_CDN_SIGNING_KEY_ID")
         return self
 
     @property

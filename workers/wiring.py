@@ -102,14 +102,23 @@ def s3_config(settings: Settings) -> S3Config:
 
 def open_store(settings: Settings, secret: bytes) -> MemoStore:
     """Recordings and memos."""
+    from pipeline.hosting.signing import load_signer
     from pipeline.hosting.store import MemoStore
 
+    key = settings.cdn_signing_key
+    signer = load_signer(
+        settings.cdn_signing_key_id,
+        key.get_secret_value() if key else None,
+        settings.cdn_signing_key_file,
+        settings.cdn_url_ttl_s,
+    )
     return MemoStore(
         open_s3(settings),
         cdn_url=settings.cdn_url,
         ca_bundle=settings.ca_bundle,
         secret=secret,
         spool=spool_folder(settings),
+        signer=signer,
     )
 
 

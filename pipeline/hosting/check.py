@@ -27,11 +27,13 @@ class UrlCheck:
         self._ca_bundle = ca_bundle
         self._client: httpx.Client | None = None
 
-    def __call__(self, hosted: Hosted) -> None:
-        """Raises JobFailed (`cdn-wrong`) where the URL shows something else, PartUnreachable (`cdn-unreachable`)."""
+    def __call__(self, hosted: Hosted, url: str | None = None) -> None:
+        """url: the address to ask for, signed perhaps, if it is another than the memo's own; it is not told to anybody.
+
+        Raises JobFailed (`cdn-wrong`) where the URL shows something else, PartUnreachable (`cdn-unreachable`)."""
         digest, size_bytes = hashlib.sha256(), 0
         try:
-            with self._connected().stream("GET", hosted.url) as answer:
+            with self._connected().stream("GET", url or hosted.url) as answer:
                 if answer.status_code >= 500:
                     raise PartUnreachable("cdn-unreachable", f"The CDN answers {answer.status_code} for {hosted.url}.")
                 _compare(hosted, answer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from pipeline.errors import JobFailed, Misuse
 from pipeline.hosting.check import UrlCheck
 from pipeline.hosting.names import UPLOADS, cdn_url, memo_key
 from pipeline.hosting.s3 import S3
+from pipeline.hosting.signing import UrlSigner
 from pipeline.hosting.spool import hash_of
 from pipeline.model import Hosted, StoredRecording
 from pipeline.recordings import Memo, Plan
@@ -21,14 +23,25 @@ _IMMUTABLE = "public, max-age=31536000, immutable"
 
 
 class MemoStore:
-    """`pipeline.ports.Store`. spool: the folder whose files are copies of ours and may be removed."""
+    """`pipeline.ports.Store`. spool: the folder whose files are copies of ours and may be removed. signer: None where
+    URLs are plain."""
 
-    def __init__(self, s3: S3, *, cdn_url: str | None, ca_bundle: Path | None, secret: bytes, spool: Path) -> None:
+    def __init__(
+        self,
+        s3: S3,
+        *,
+        cdn_url: str | None,
+        ca_bundle: Path | None,
+        secret: bytes,
+        spool: Path,
+        signer: UrlSigner | None = None,
+    ) -> None:
         self._s3 = s3
         self._cdn_url = cdn_url
         self._check = UrlCheck(ca_bundle)
         self._secret = secret
         self._spool = spool
+        self._signer = signer
 
     def fetch(self, recording: StoredRecording, to: Path) -> None:
         """The recording as it was registered, at the path `to`.
@@ -78,7 +91,11 @@ class MemoStore:
 
     def check(self, hosted: Hosted) -> None:
         """Look at the URL as the receiver will. Raises JobFailed (`cdn-wrong`), PartUnreachable (`cdn-unreachable`)."""
-        self._check(hosted)
+        self._check(hosted, self.address(hosted))
+
+    def address(self, hosted: Hosted) -> str:
+        """The URL of a memo as it is given away now: signed, and so for a time only, where a signer is set up."""
+        return self._signer(hosted.url, time.time()) if self._signer else hosted.url
 
     def still_there(self, hosted: Hosted) -> bool:
         """Whether the memo is in the bucket, with its length."""

@@ -170,7 +170,7 @@ def _listed(row: dict[str, Any]) -> ListedMessage:
     parts = row.get("parts")
     rows = [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
     names = [part.get("filename") for part in rows if part.get("type") not in _NO_FILE]
-    known = [name for name in names if isinstance(name, str)]
+    known = [name.partition("?")[0] for name in names if isinstance(name, str)]
     return ListedMessage(
         message_id=str(row.get("id")),
         created_at=_seconds(row.get("created_at")),

@@ -143,8 +143,9 @@ def _chat_id(data: Mapping[str, Any]) -> str | None:
 
 
 def _file_names(parts: object) -> tuple[str, ...]:
+    """Without a query: of a signed URL, which is not to be kept, the name ends before it."""
     names = (_id(part.get("filename")) for part in _rows(parts))
-    return tuple(name for name in names if name is not None)
+    return tuple(name.partition("?")[0] for name in names if name is not None)
 
 
 def _words(parts: object) -> str | None:

@@ -48,6 +48,7 @@ class FakeStore:
     discarded: list[str] = field(default_factory=list)
     fails: dict[str, list[MemolineError]] = field(default_factory=dict)
     there: bool = True
+    query: str = ""
 
     def _maybe_fail(self, method: str) -> None:
         if self.fails.get(method):
@@ -75,6 +76,9 @@ class FakeStore:
 
     def check(self, hosted: Hosted) -> None:
         self._maybe_fail("check")
+
+    def address(self, hosted: Hosted) -> str:
+        return f"{hosted.url}{self.query}"
 
     def still_there(self, hosted: Hosted) -> bool:
         return self.there

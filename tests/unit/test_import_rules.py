@@ -20,6 +20,7 @@ ONLY_IN = {
     "PIL": {"pipeline/audio/png.py"},
     "boto3": {"pipeline/hosting", "infra/local"},
     "botocore": {"pipeline/hosting", "infra/local"},
+    "cryptography": {"pipeline/hosting/signing.py", "infra/local"},
     "sqlalchemy": {"pipeline/ledger"},
     "alembic": {"pipeline/ledger"},
     "celery": {"workers"},

@@ -249,6 +249,18 @@ def test_a_refusal_fails_the_job_with_linqs_reason(stage: Stage) -> None:
     assert decisions.retry(stage.parts, job).state is State.RECEIVED
 
 
+def test_a_signed_url_is_given_to_linq_and_kept_nowhere(stage: Stage) -> None:
+    """It is made for the POST; where Linq's refusal repeats it, the ledger keeps the plain one."""
+    stage.store.query = "?Expires=1&Signature=let-me-in&Key-Pair-Id=K1"
+    said = "Could not load https://cdn.test/m/a.m4a?Expires=1&Signature=let-me-in&Key-Pair-Id=K1 (404)"
+    stage.linq.outcomes = [Outcome(kind=OutcomeKind.REFUSED, code="file-refused", message=said)]
+    job = run(stage)
+    assert stage.linq.posts == [(CHAT, f"{job.url}{stage.store.query}")]
+    assert job.message == "Could not load https://cdn.test/m/a.m4a (404)"
+    kept = [*stage.ledger.history(job.job_id), job]
+    assert not [one for one in kept if "let-me-in" in repr(one)]
+
+
 def test_a_429_waits_in_the_ledger_and_pauses_its_chat(stage: Stage) -> None:
     """The wait is written down; the next job of the chat waits too; another chat does not."""
     limited = Outcome(kind=OutcomeKind.WAIT, code="rate-limited", message="slow down", wait_s=90, pause=PauseScope.CHAT)

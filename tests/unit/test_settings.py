@@ -106,6 +106,10 @@ def test_the_environment_wins_over_dotenv(tmp_path: Path) -> None:
         ("MEMOLINE_FFMPEG", "/no/such/ffmpeg"),
         ("MEMOLINE_CA_BUNDLE", "/no/such/ca.pem"),
         ("MEMOLINE_HTTP_PORT", "99999"),
+        ("MEMOLINE_CDN_SIGNING_KEY_ID", "K1"),
+        ("MEMOLINE_CDN_SIGNING_KEY_ID", "no id"),
+        ("MEMOLINE_CDN_SIGNING_KEY", "a key without an id"),
+        ("MEMOLINE_CDN_URL_TTL_S", "1"),
     ],
 )
 def test_a_wrong_value_is_one_sentence_that_names_the_setting(tmp_path: Path, name: str, value: str) -> None:

@@ -185,8 +185,9 @@ def host(file: str, as_json: bool) -> int:
         store = open_store(settings, open_ledger(settings).install_secret())
         hosted = store.host(memos[0], f"host-{secrets.token_hex(16)}", 1)
         store.check(hosted)
+        url = store.address(hosted)
     fields = {
-        "url": hosted.url,
+        "url": url,
         "action": hosted.action,
         "size_bytes": hosted.size_bytes,
         "duration_s": hosted.duration_s,
@@ -195,7 +196,7 @@ def host(file: str, as_json: bool) -> int:
         "sha256": hosted.sha256,
         "trimmed": hosted.trimmed,
     }
-    Output(as_json=as_json).row(fields, hosted.url)
+    Output(as_json=as_json).row(fields, url)
     return 0
 
 
