@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from celery import Celery
 
 KEY_PREFIX = "memoline:"
@@ -16,7 +18,7 @@ def make_app(broker_url: str | None, *, socket_timeout_s: int = CONSUMER_TIMEOUT
     """A Celery app on the given broker. No result backend: a job's state is in the ledger.
 
     socket_timeout_s: how long a Redis that is there and does not answer may hold its caller."""
-    app = Celery("memoline", broker=broker_url, set_as_current=False)
+    app = Celery("memoline", broker=verifying(broker_url), set_as_current=False)
     app.conf.update(
         result_backend=None,
         task_ignore_result=True,
@@ -58,3 +60,11 @@ def make_app(broker_url: str | None, *, socket_timeout_s: int = CONSUMER_TIMEOUT
         },
     )
     return app
+
+
+def verifying(broker_url: str | None) -> str | None:
+    """The URL with which kombu verifies the server's certificate: by `rediss://` alone it would encrypt, and speak to
+    anybody ("defaulting to insecure SSL behaviour", kombu 5.7)."""
+    if broker_url is None or not broker_url.startswith("rediss://") or "ssl_cert_reqs=" in broker_url:
+        return broker_url
+    return f"{broker_url}{'&' if urlsplit(broker_url).query else '?'}ssl_cert_reqs=required"
