@@ -56,6 +56,7 @@ class Request:
     lane: Lane = "live"
     overflow: Overflow | None = None
     not_before: float = 0.0
+    callback_url: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,6 +134,7 @@ class Job:
     message: str | None
     created_at: float
     updated_at: float
+    callback_url: str | None = None
 
     @property
     def url(self) -> str | None:
@@ -180,3 +182,17 @@ class Reason:
     first_at: float
     last_at: float
     example: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refusal:
+    """A call of the Celery task `memoline.send_voice_memo` that could not become a job. key, chat_id, recording: as
+    they came, None where they were no texts."""
+
+    task_id: str
+    at: float
+    key: str | None
+    chat_id: str | None
+    recording: str | None
+    code: str
+    message: str

@@ -39,9 +39,16 @@ class Desk:
 
 def open_desk(settings: Settings, by: str) -> Desk:
     """A desk for this process. Contacts nothing but the ledger."""
-    from workers.wiring import connect, open_s3, open_spool
+    from workers.wiring import connect
 
-    return Desk(parts=connect(settings, by), spool=open_spool(settings), s3=open_s3(settings), settings=settings)
+    return desk_with(connect(settings, by), settings)
+
+
+def desk_with(parts: Parts, settings: Settings) -> Desk:
+    """A desk over parts that are connected already."""
+    from workers.wiring import open_s3, open_spool
+
+    return Desk(parts=parts, spool=open_spool(settings), s3=open_s3(settings), settings=settings)
 
 
 def submit(desk: Desk, recording: str | Path, wish: Wish) -> Job:
@@ -137,6 +144,7 @@ def request_for(
         lane=wish.lane,
         overflow=wish.overflow,
         not_before=wish.not_before,
+        callback_url=wish.callback_url,
     )
 
 

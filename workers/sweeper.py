@@ -9,6 +9,7 @@ from itertools import islice
 
 from pipeline.errors import MemolineError
 from pipeline.ledger.ledger import SqlLedger
+from pipeline.ledger.refusals import RefusalBook
 from pipeline.model import Job, StoredRecording
 from pipeline.settings import Settings
 from workers.clock import SteadyClock
@@ -19,6 +20,7 @@ from workers.wiring import open_ledger, open_spool, open_store
 
 BATCH = 1_000
 TIDY_EVERY_S = 3_600.0
+REFUSALS_FOR_S = 30 * 86_400.0
 
 
 def sweep_for_ever(settings: Settings, stopped: threading.Event, on_ready: threading.Event | None = None) -> None:
@@ -65,6 +67,7 @@ def tidy_once(settings: Settings, ledger: SqlLedger, *, now: float) -> None:
 
     copies = remove_orphans(ledger, spool, discard, now)
     folders = remove_dead_work(settings.home / "work", now)
+    RefusalBook(ledger.database).forget(now - REFUSALS_FOR_S)
     if copies or folders:
         logger().info("sweep.tidied", copies=copies, folders=folders)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from pipeline.model import HistoryEntry, Job
+from pipeline.model import HistoryEntry, Job, Refusal
 
 
 def iso(at: float) -> str | None:
@@ -73,4 +73,17 @@ def entry_json(entry: HistoryEntry) -> dict[str, object]:
         "message": entry.message,
         "by": entry.by,
         "attempt": entry.attempt,
+    }
+
+
+def refusal_json(refusal: Refusal) -> dict[str, object]:
+    """A call of the Celery task that was refused."""
+    return {
+        "at": iso(refusal.at),
+        "task_id": refusal.task_id,
+        "key": refusal.key,
+        "chat_id": refusal.chat_id,
+        "recording": refusal.recording,
+        "code": refusal.code,
+        "message": refusal.message,
     }

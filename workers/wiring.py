@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pipeline.hosting.spool import Spool
     from pipeline.hosting.store import MemoStore
     from pipeline.ledger.ledger import SqlLedger
+    from pipeline.ledger.refusals import RefusalBook
     from pipeline.ledger.tokens import TokenBook
     from pipeline.sending.messenger import LinqMessenger
 
@@ -75,6 +76,13 @@ def open_tokens(settings: Settings) -> TokenBook:
     from pipeline.ledger.tokens import TokenBook
 
     return TokenBook(open_ledger(settings).database, SteadyClock())
+
+
+def open_refusals(settings: Settings) -> RefusalBook:
+    """The calls of the Celery door that were refused."""
+    from pipeline.ledger.refusals import RefusalBook
+
+    return RefusalBook(open_ledger(settings).database)
 
 
 def open_s3(settings: Settings) -> S3:

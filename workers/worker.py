@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -20,9 +21,11 @@ from pipeline.audio.probe import version
 from pipeline.ports import Parts
 from pipeline.settings import Settings
 from workers import wiring
-from workers.app import make_app
+from workers.app import UNACKED_OF_REGISTER_S, UNACKED_S, make_app
+from workers.doors import desk_with
 from workers.hints import Hints
 from workers.log import set_up_logging
+from workers.register import QUEUE, Register, register_door
 from workers.tasks import register_tasks
 
 Kind = Literal["audio", "send"]
@@ -52,7 +55,7 @@ class PartsOfProcess:
 
 
 def run_worker(kind: Kind, settings: Settings, connect: Connect = wiring.connect) -> None:
-    """Work on one queue until SIGTERM.
+    """Work on one queue until SIGTERM; the send worker also on the one in which other Celery programs hand in.
 
     audio: prefork, one slot a core, so that a crash or a kill hits one job. send: threads, as it only waits for HTTP.
     Raises Misuse (`missing-setting` where a part that it needs is not set, `no-ffmpeg`), PartUnreachable where the
@@ -68,8 +71,12 @@ def run_worker(kind: Kind, settings: Settings, connect: Connect = wiring.connect
         # The pool's children must not die of a TERM to the whole group: then running jobs are finished or requeued.
         os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")
     set_up_logging()
-    app = make_app(broker_url)
-    register_tasks(app, PartsOfProcess(connect, settings, f"worker-{kind}"), Hints(app))
+    app = make_app(broker_url, unacked_s=UNACKED_OF_REGISTER_S if kind == "send" else UNACKED_S)
+    parts, hints = PartsOfProcess(connect, settings, f"worker-{kind}"), Hints(app)
+    register_tasks(app, parts, hints)
+    if kind == "send":
+        desk = cache(lambda: desk_with(parts(), settings))
+        register_door(app, Register(desk=desk, book=cache(lambda: wiring.open_refusals(settings)), hints=hints))
     _tell_when_ready(settings.home / "run" / f"{kind}.ready")
     app.worker_main(_arguments(kind))
 
@@ -92,7 +99,9 @@ def _arguments(kind: Kind) -> list[str]:
         else ["--pool", "threads", "--concurrency", str(SEND_THREADS)]
     )
     quiet = ["--without-gossip", "--without-mingle", "--loglevel", "INFO"]
-    return ["worker", "--queues", kind, "--hostname", f"{kind}@%h", *pool, *quiet]
+    # What is registered anew waits for what can be sent.
+    queues = f"send,{QUEUE}" if kind == "send" else kind
+    return ["worker", "--queues", queues, "--hostname", f"{kind}@%h", *pool, *quiet]
 
 
 def _tell_when_ready(path: Path) -> None:

@@ -13,7 +13,9 @@ from pipeline.model import Hosted, Job, Request, State, StoredRecording
 V = TypeVar("V", StoredRecording, Hosted)
 
 _FIELDS: Final = tuple(field.name for field in fields(Job))
-_KEPT: Final = frozenset({"seq", "job_id", "key", "fingerprint", "state", "rev", "created_at", "updated_at"})
+_KEPT: Final = frozenset(
+    {"seq", "job_id", "key", "fingerprint", "state", "rev", "created_at", "updated_at", "callback_url"}
+)
 CHANGEABLE: Final = frozenset(field.name for field in fields(Job)) - _KEPT
 """What a move or a note may change by name; the rest only the ledger changes, or nobody."""
 
@@ -43,6 +45,7 @@ def new_row(
         "recording": asdict(request.recording),
         "overflow": request.overflow,
         "not_before": request.not_before,
+        "callback_url": request.callback_url,
         "code": code,
         "message": plain(message),
         "created_at": now,

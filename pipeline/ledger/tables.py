@@ -79,6 +79,7 @@ jobs: Final = Table(
     Column("message", Text),
     _time("created_at"),
     _time("updated_at"),
+    Column("callback_url", Text),
     sqlite_autoincrement=True,
 )
 
@@ -163,6 +164,39 @@ api_tokens: Final = Table(
     _time("revoked_at"),
 )
 
+callbacks: Final = Table(
+    "callbacks",
+    metadata,
+    Column("id", BIG, primary_key=True, autoincrement=True),
+    Column("event_id", Text, nullable=False, unique=True),
+    Column("job_id", NAME, ForeignKey("jobs.job_id"), nullable=False),
+    Column("receiver", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("code", Text),
+    Column("message", Text),
+    _time("at"),
+    _count("rev"),
+    _count("attempts"),
+    _time("next_at"),
+    _time("done_at"),
+    Column("outcome", Text),
+)
+"""Moves that a caller wants to be told of, written with the move. receiver: scheme, host and port of the URL. done_at:
+0 until it was told or given up; outcome: what the last attempt came to."""
+
+refusals: Final = Table(
+    "refusals",
+    metadata,
+    Column("task_id", Text, primary_key=True),
+    _time("at"),
+    Column("key", Text),
+    Column("chat_id", Text),
+    Column("recording", Text),
+    Column("code", Text, nullable=False),
+    Column("message", Text, nullable=False),
+)
+"""Calls of the Celery task that could not become a job."""
+
 
 ZERO: Final = literal(0, literal_execute=True)
 
@@ -210,3 +244,6 @@ Index("reports_received", reports.c.received_at)
 Index("reports_message_id", reports.c.message_id)
 Index("reports_trace_id", reports.c.trace_id)
 Index("reports_file_name", reports.c.file_name)
+_partial("callbacks_open", callbacks.c.done_at == ZERO, callbacks.c.job_id, callbacks.c.id, callbacks.c.next_at)
+Index("callbacks_job", callbacks.c.job_id, callbacks.c.id)
+Index("refusals_at", refusals.c.at)

@@ -10,7 +10,7 @@ import click
 WHERE: Mapping[str, tuple[str, ...]] = {
     "audio": ("inspect", "convert", "host"),
     "jobs": ("send", "backfill", "jobs", "show", "cancel", "resolve", "assign"),
-    "undo": ("failed", "retry", "pauses"),
+    "undo": ("failed", "refused", "retry", "pauses"),
     "processes": ("worker", "watch", "serve", "sweep"),
     "stack": ("up", "down", "status", "env", "sandbox"),
     "webhooks": ("webhooks",),
@@ -21,6 +21,7 @@ WHERE: Mapping[str, tuple[str, ...]] = {
 TITLES = {
     "audio": "Recordings",
     "jobs": "Jobs",
+    "undo": "What did not go",
     "processes": "Processes, each in the foreground",
     "stack": "The embedded stack",
     "webhooks": "What Linq reports",

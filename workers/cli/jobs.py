@@ -60,14 +60,14 @@ def send(
     from workers.doors import open_desk, submit
     from workers.hints import open_hints
     from workers.views import iso
-    from workers.wishes import Wish, check_chat_id, check_key, check_overflow, parse_not_before
+    from workers.wishes import Wish, check_chat_id, check_key, check_overflow, held, parse_not_before
 
     out, settings = Output(as_json=as_json), load_settings()
     wish = Wish(
         chat_id=check_chat_id(chat),
         key=check_key(key),
         overflow=check_overflow(overflow),
-        not_before=max(parse_not_before(not_before), time.time() + hold_s if hold_s else 0.0),
+        not_before=max(parse_not_before(not_before), held(hold_s, time.time())),
     )
     desk = open_desk(settings, by())
     job = submit(desk, file, wish)

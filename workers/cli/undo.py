@@ -1,4 +1,4 @@
-"""failed, retry, pauses: what did not go, why, and how to start it again."""
+"""failed, refused, retry, pauses: what did not go, why, and how to start it again."""
 
 from __future__ import annotations
 
@@ -44,6 +44,24 @@ def failed(as_json: bool) -> int:
         for reason in _ledger().reasons(DEAD)
     ]
     Output(as_json=as_json).table(rows, _COLUMNS)
+    return 0
+
+
+@click.command()
+@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="At most so many.")
+@options.json_lines
+def refused(limit: int, as_json: bool) -> int:
+    """Show calls of the Celery task memoline.send_voice_memo that could not become a job, the newest first. They are
+    kept for 30 days.
+
+    Example: memoline refused
+    """
+    from pipeline.settings import load_settings
+    from workers.views import refusal_json
+    from workers.wiring import open_refusals
+
+    rows = [refusal_json(refusal) for refusal in open_refusals(load_settings()).latest(limit)]
+    Output(as_json=as_json).table(rows, ("at", "key", "recording", "code", "message"))
     return 0
 
 

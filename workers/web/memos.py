@@ -39,7 +39,7 @@ def memo_routes(office: Office) -> APIRouter:
             job = await _take_upload(office, request, key)
         else:
             raise Misuse("wrong-content-type", "Send application/json or multipart/form-data.")
-        await run_in_threadpool(office.hints.wake, job)
+        office.hints.wake(job)
         return JSONResponse(job_json(job), status_code=202, headers={"Location": f"/v1/memos/{job.job_id}"})
 
     @router.get("/memos", summary="List jobs, oldest first", openapi_extra=docs.GET_MEMOS)

@@ -15,7 +15,7 @@ from pipeline.errors import Misuse, PartUnreachable
 from pipeline.ledger.ledger import SqlLedger
 from pipeline.settings import Settings
 from workers.doors import open_desk
-from workers.hints import open_hints
+from workers.hints_aside import open_hints_aside
 from workers.log import logger
 from workers.web.app import make_app
 from workers.web.callers import Callers
@@ -66,7 +66,7 @@ def open_office(settings: Settings) -> Office:
     settler = Settler(desk.parts, ledger, turns)
     return Office(
         desk=desk,
-        hints=open_hints(settings.broker_url),
+        hints=open_hints_aside(settings.broker_url),
         callers=_callers(settings),
         secrets=SecretBook(settings),
         intake=Intake(ledger.keep_reports, kept=settler.wake, turns=turns),
