@@ -19,12 +19,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from infra.local.broker import server_binary
-from infra.local.sandbox.config import SandboxConfig
-from infra.local.sandbox.pytest_plugin import LinqSandbox, running_sandbox
-from pipeline.settings import Settings
 from tests.support import postgres
-from tests.support.local_stack import running_stack, s3_client
+from tests.support.local_stack import s3_client
+from tests.support.outside import Outside, outside_of_host
 from tests.support.recordings import make_ogg
 from tests.support.units import Service, command_as_unit, environment_of, read_unit
 from tests.support.waiting import eventually
@@ -32,12 +29,6 @@ from tests.support.waiting import eventually
 UNITS = Path(__file__).parents[2] / "infra" / "systemd"
 UNITS_HERE = sorted(UNITS.glob("*.service"))
 TOKEN = "a-token-for-tests"
-SHORT = {
-    "MEMOLINE_SWEEP_EVERY_S": "0.5",
-    "MEMOLINE_SEND_TIMEOUT_S": "6",
-    "MEMOLINE_CONFIRM_AFTER_S": "1.5",
-    "MEMOLINE_AUDIO_LEASE_S": "4",
-}
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(postgres.binaries() is None, reason="PostgreSQL is not installed"),
@@ -46,12 +37,11 @@ pytestmark = [
 
 @dataclass(frozen=True, kw_only=True)
 class Host:
-    """What runs. services: by the last word of their command (`audio`, `send`, …). linq: what the real one would be."""
+    """What runs. services: by the last word of their command (`audio`, `send`, …)."""
 
     services: dict[str, Service]
     places: dict[str, str]
-    cloud: Settings
-    linq: LinqSandbox
+    outside: Outside
     http: httpx.Client
 
     def send(self, recording: Path, key: str, chat_id: str) -> httpx.Response:
@@ -78,26 +68,6 @@ class Host:
             timeout=60,
         )
 
-    def memos(self, chat_id: str) -> int:
-        """How many are in a chat."""
-        return len(self.linq.state()["messages"]["by_chat"].get(chat_id, []))
-
-
-@contextmanager
-def redis_server(folder: Path) -> Iterator[str]:
-    """Debian's Redis where it is installed, else the Valkey of the embedded stack, as the page configures it."""
-    port, password = postgres.free_port(), "a-password"
-    program = shutil.which("redis-server") or str(server_binary())
-    options = ["--port", str(port), "--bind", "127.0.0.1", "--requirepass", password, "--appendonly", "yes"]
-    options += ["--maxmemory-policy", "noeviction", "--save", "", "--dir", str(folder)]
-    with (folder / "redis.log").open("wb") as log:
-        server = subprocess.Popen([program, *options], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    try:
-        yield f"redis://:{password}@127.0.0.1:{port}/0"
-    finally:
-        server.terminate()
-        server.wait(20)
-
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
@@ -111,29 +81,16 @@ def folder() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def host(folder: Path) -> Iterator[Host]:
     """All five units started, and healthy, and subscribed at Linq as the page says."""
-    binaries = postgres.binaries()
-    assert binaries is not None
-    with (
-        postgres.private_server(binaries) as database_url,
-        redis_server(folder) as broker_url,
-        running_stack(folder / "cloud", "s3", "cdn") as cloud,
-    ):
-        bundle = folder / "ca.pem"  # where the services may read it
-        shutil.copy(cloud.need("ca_bundle"), bundle)
-        port = postgres.free_port()
-        with running_sandbox(SandboxConfig(port=0, api_key="a-key-for-tests", ca_bundle=bundle)) as linq:
-            env = {name: value for name, value in cloud.as_environment().items() if name != "MEMOLINE_HOME"} | SHORT
-            env |= {"MEMOLINE_DATABASE_URL": database_url, "MEMOLINE_BROKER_URL": broker_url}
-            env |= {"LINQ_API_V3_BASE_URL": linq.base_url, "LINQ_API_V3_API_KEY": linq.api_key}
-            env |= {"MEMOLINE_API_TOKEN": TOKEN, "MEMOLINE_HTTP_PORT": str(port), "MEMOLINE_CA_BUNDLE": str(bundle)}
-            places = _places(folder, env)
-            with _services(folder, places) as services, _client(port) as http:
-                state = Path(places["/var/lib/memoline"])
-                eventually(lambda: _ready(state, http), "all five are ready", deadline_s=90, every_s=0.3)
-                host = Host(services=services, places=places, cloud=cloud, linq=linq, http=http)
-                subscribed = host.run("webhooks", "create", "--url", f"http://127.0.0.1:{port}")
-                assert subscribed.returncode == 0, subscribed
-                yield host
+    port = postgres.free_port()
+    with outside_of_host(folder) as outside:
+        places = _places(folder, outside.env | {"MEMOLINE_API_TOKEN": TOKEN, "MEMOLINE_HTTP_PORT": str(port)})
+        with _services(folder, places) as services, _client(port) as http:
+            state = Path(places["/var/lib/memoline"])
+            eventually(lambda: _ready(state, http), "all five are ready", deadline_s=90, every_s=0.3)
+            host = Host(services=services, places=places, outside=outside, http=http)
+            subscribed = host.run("webhooks", "create", "--url", f"http://127.0.0.1:{port}")
+            assert subscribed.returncode == 0, subscribed
+            yield host
 
 
 def _client(port: int) -> httpx.Client:
@@ -188,13 +145,13 @@ def test_a_dropped_and_an_uploaded_recording_arrive(host: Host, tmp_path: Path) 
     """Two doors, five services that may do nothing but their work, PostgreSQL and Redis."""
     chats = [str(uuid.uuid4()), str(uuid.uuid4())]
     recording = make_ogg(tmp_path / "note.ogg")
-    s3_client(host.cloud).upload_file(
-        str(recording), host.cloud.need("inbox_bucket"), f"{chats[0]}/dropped/{recording.name}"
+    s3_client(host.outside.cloud).upload_file(
+        str(recording), host.outside.cloud.need("inbox_bucket"), f"{chats[0]}/dropped/{recording.name}"
     )
     job_id = host.send(recording, "by-http", chats[1]).json()["job_id"]
     eventually(lambda: _delivered(host, job_id), "the uploaded one is delivered", deadline_s=60)
-    eventually(lambda: host.memos(chats[0]), "the dropped one is in its chat", deadline_s=60)
-    assert [host.memos(chat_id) for chat_id in chats] == [1, 1]
+    eventually(lambda: host.outside.memos(chats[0]), "the dropped one is in its chat", deadline_s=60)
+    assert [host.outside.memos(chat_id) for chat_id in chats] == [1, 1]
 
 
 def test_doctor_finds_the_host_well(host: Host) -> None:
@@ -216,7 +173,7 @@ def test_what_is_killed_is_started_again_and_nothing_is_lost_or_sent_twice(host:
         eventually(lambda job_id=job_id: _ended(host, job_id), f"{job_id} ends", deadline_s=90, every_s=0.3)  # type: ignore[misc]
     states = [host.http.get(f"/v1/memos/{job_id}").json()["state"] for job_id in jobs]
     held = states.count("HELD")  # a POST that died with its worker, and that the chat does not show
-    assert host.memos(chat_id) == len(set(jobs)) - held == len(jobs) - held
+    assert host.outside.memos(chat_id) == len(set(jobs)) - held == len(jobs) - held
     assert set(states) <= {"SENT", "DELIVERED", "HELD"} and held <= 1, states
 
 
