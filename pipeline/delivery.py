@@ -14,6 +14,7 @@ from pipeline.ports import Parts
 from pipeline.recall import NOT_BEGUN, forgotten, recalled
 from pipeline.reconcile import SENDER_LOST, confirm_later
 from pipeline.sending.pacing import backoff_s, poll_after_s
+from pipeline.sending.quiet import quiet_until
 from pipeline.settling import let_go, settled
 from pipeline.standing import (
     OPTED_OUT,
@@ -45,6 +46,9 @@ def send(parts: Parts, job: Job) -> Job:
         return forgotten(parts, job) or parts.ledger.move(
             job, State.FAILED, by=parts.by, code=OPTED_OUT, message=OPTED_OUT_TEXT
         )
+    if (until := quiet_until(parts.clock.now(), parts.rules.quiet, job.lane, job.time_zone)) > 0:
+        why = "It is quiet hours where the person is: it is sent when they end."
+        return _wait(parts, job, until - parts.clock.now(), "quiet-hours", why)
     went = gate(parts, chat)
     if went.pause is not None:
         why = f"Linq asked this chat, its line or everybody to wait ({went.pause.why})."
@@ -73,7 +77,7 @@ def _not_ready(parts: Parts, job: Job, chat: Chat) -> Job | None:
         if job.code == DOWNLOAD_FAILED:
             parts.store.check(memo)  # Linq could not fetch it: is it our URL that is wrong?
         line = line_of(parts, chat) if parts.rules.line_daily_limit else None
-        wait_s = parts.pacer.take(chat.chat_id, line)
+        wait_s = parts.pacer.take(chat.chat_id, line, lane=job.lane)
     except MemolineError as error:
         return _trouble(parts, job, error)
     if wait_s > 0:

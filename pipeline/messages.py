@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import time
 from enum import StrEnum
+
+from pipeline.model import Lane
 
 
 class OutcomeKind(StrEnum):
@@ -61,6 +64,17 @@ class Pause:
     until: float
     why: str
     since: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QuietHours:
+    """From when to when nothing is sent, by the clock of the person's time zone. zone: where none is given for a job;
+    lanes: whose jobs wait."""
+
+    begins: time
+    ends: time
+    zone: str
+    lanes: tuple[Lane, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

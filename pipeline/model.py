@@ -45,7 +45,7 @@ class StoredRecording:
 class Request:
     """A wish to send one recording to one chat. identity: what makes two requests the same job, as
     `pipeline.hosting.names` builds it. fingerprint: hash of the input; the same identity with another is an error.
-    not_before: Unix seconds."""
+    not_before: Unix seconds. time_zone: of the person, for quiet hours."""
 
     identity: str
     fingerprint: str
@@ -57,6 +57,8 @@ class Request:
     overflow: Overflow | None = None
     not_before: float = 0.0
     callback_url: str | None = None
+    backfill_id: str | None = None
+    time_zone: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,7 +102,8 @@ class Job:
     not_before: the requester's wish. retry_at: our own back-off. lease_until: the step in work is alive until then.
     audio_attempts / send_attempts: counted before the work. looks: complete looks at the message list that found
     nothing. returns: how often an attempt that was probably not sent went back to HOSTED. first_sending_at: when the
-    first attempt began, and sending_since the last one.
+    first attempt began, and sending_since the last one. backfill_id: the backfill that registered it first. time_zone:
+    of the person.
     """
 
     seq: int
@@ -135,6 +138,8 @@ class Job:
     created_at: float
     updated_at: float
     callback_url: str | None = None
+    backfill_id: str | None = None
+    time_zone: str | None = None
 
     @property
     def url(self) -> str | None:

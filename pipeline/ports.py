@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Protocol
 
 from pipeline.errors import KeyReused
-from pipeline.messages import Attempt, Chat, ChatSeen, MessageList, Outcome, Pause, StatusReport
-from pipeline.model import HistoryEntry, Hosted, Job, NewJob, Request, State, StoredRecording
+from pipeline.messages import Attempt, Chat, ChatSeen, MessageList, Outcome, Pause, QuietHours, StatusReport
+from pipeline.model import HistoryEntry, Hosted, Job, Lane, NewJob, Request, State, StoredRecording
 from pipeline.recordings import AudioSettings, Memo, Overflow
 
 
@@ -63,10 +63,10 @@ class Messenger(Protocol):
 
 class Pacer(Protocol):
     """Shared by all workers: at most 30 messages in any 60 s a chat, and a line's own limit in any 24 h (line: None
-    where there is none). Returns the seconds to wait, 0 = go, and then the place is taken. Raises PartUnreachable
-    (`redis-unreachable`): then nothing is sent."""
+    where there is none); a backfill leaves a tenth of both to live memos. Returns the seconds to wait, 0 = go, and then
+    the place is taken. Raises PartUnreachable (`redis-unreachable`): then nothing is sent."""
 
-    def take(self, chat_id: str, line: str | None = None) -> float: ...
+    def take(self, chat_id: str, line: str | None = None, *, lane: Lane = "live") -> float: ...
 
 
 class Ledger(Protocol):
@@ -89,6 +89,7 @@ class Ledger(Protocol):
     def renew(self, job: Job, lease_until: float) -> bool: ...
     def heads(self, chat_id: str, now: float) -> tuple[Job, ...]: ...
     def chat(self, chat_id: str) -> Chat: ...
+    def is_held_back(self, job: Job) -> bool: ...
     def note_chat(self, chat_id: str, *, line: str | None = None, heard_at: float = 0.0) -> None: ...
     def opt_out(self, chat_id: str, *, at: float, code: str, message: str, by: str) -> None: ...
     def pause(self, scope: str, until: float, why: str) -> None: ...
@@ -117,6 +118,7 @@ class Rules:
     max_age_s: float = 604_800
     resend_if_absent: bool = False
     line_daily_limit: int | None = None
+    quiet: QuietHours | None = None
     audio: AudioSettings = field(default_factory=AudioSettings)
 
     def audio_for(self, overflow: Overflow | None) -> AudioSettings:

@@ -7,6 +7,7 @@ import shutil
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -22,8 +23,11 @@ from pydantic import (
 
 from pipeline.environment import explicit_values
 from pipeline.errors import Misuse
+from pipeline.messages import QuietHours
+from pipeline.model import Lane
 from pipeline.precedence import merge, read_stack_file
 from pipeline.recordings import TAG_NAMES, AudioSettings, Loudness, Overflow
+from pipeline.sending.quiet import quiet_hours
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -98,6 +102,9 @@ class Settings(BaseModel):
     max_audio_attempts: int = Field(3, alias="MEMOLINE_MAX_AUDIO_ATTEMPTS", ge=1, le=100)
     max_age_s: float = Field(604_800, alias="MEMOLINE_MAX_AGE_S", gt=0)
     line_daily_limit: int | None = Field(None, alias="MEMOLINE_LINE_DAILY_LIMIT", ge=1)
+    quiet_hours: str = Field("", alias="MEMOLINE_QUIET_HOURS")
+    quiet_zone: str = Field("", alias="MEMOLINE_QUIET_ZONE")
+    quiet_for: Literal["backfill", "all"] = Field("backfill", alias="MEMOLINE_QUIET_FOR")
     resend_if_absent: bool = Field(False, alias="MEMOLINE_RESEND_IF_ABSENT")
 
     @field_validator("home")
@@ -199,6 +206,21 @@ class Settings(BaseModel):
         if not self.cdn_signing_key_id and keys != (None, None):
             raise ValueError("MEMOLINE_CDN_SIGNING_KEY needs MEMOLINE_CDN_SIGNING_KEY_ID")
         return self
+
+    @model_validator(mode="after")
+    def _quiet_hours_with_their_zone(self) -> Settings:
+        try:
+            _ = self.quiet
+        except Misuse as error:
+            name = "MEMOLINE_QUIET_ZONE" if error.code == "bad-time-zone" else "MEMOLINE_QUIET_HOURS"
+            raise ValueError(f"{name}: {error.message.rstrip('.')}") from None
+        return self
+
+    @property
+    def quiet(self) -> QuietHours | None:
+        """When nothing is sent; None where that is not set."""
+        lanes: tuple[Lane, ...] = ("backfill",) if self.quiet_for == "backfill" else ("live", "backfill")
+        return quiet_hours(self.quiet_hours, self.quiet_zone, lanes) if self.quiet_hours else None
 
     @property
     def ledger_url(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 import redis
 from limits import RateLimitItem, RateLimitItemPerDay, RateLimitItemPerMinute
@@ -10,10 +11,9 @@ from limits.storage import RedisStorage
 from limits.strategies import MovingWindowRateLimiter
 
 from pipeline.errors import PartUnreachable
+from pipeline.model import Lane
+from pipeline.sending.pacing import MESSAGES_A_MINUTE, for_backfills
 from workers.app import KEY_PREFIX
-
-MESSAGES_A_MINUTE = 30
-"""Linq's limit for one chat, in any 60 s. A token bucket of that rate would grant 59 in the first minute."""
 
 
 class RedisPacer:
@@ -23,20 +23,22 @@ class RedisPacer:
     def __init__(self, url: str | None, line_daily_limit: int | None = None) -> None:
         self._url = url
         self._window: MovingWindowRateLimiter | None = None
-        self._of_chat = RateLimitItemPerMinute(MESSAGES_A_MINUTE, namespace="pace")
-        self._of_line = RateLimitItemPerDay(line_daily_limit, namespace="pace-line") if line_daily_limit else None
+        self._of_chat = _shared_and_backfills(RateLimitItemPerMinute, MESSAGES_A_MINUTE, "pace")
+        day, most = RateLimitItemPerDay, line_daily_limit
+        self._of_line = _shared_and_backfills(day, most, "pace-line") if most else {"live": (), "backfill": ()}
 
-    def take(self, chat_id: str, line: str | None = None) -> float:
+    def take(self, chat_id: str, line: str | None = None, *, lane: Lane = "live") -> float:
         """Take a place in the chat's window, and in the line's: 0, or the seconds until one is free. Raises
         PartUnreachable."""
+        places = [(limit, chat_id) for limit in self._of_chat[lane]]
+        places += [(limit, line) for limit in self._of_line[lane] if line]
         try:
             limiter = self._connected()
-            if self._of_line and line and not limiter.test(self._of_line, line):
-                return _wait_s(limiter, self._of_line, line)  # first, so that no place of the chat is taken for nothing
-            if not limiter.hit(self._of_chat, chat_id):
-                return _wait_s(limiter, self._of_chat, chat_id)
-            if self._of_line and line and not limiter.hit(self._of_line, line):
-                return _wait_s(limiter, self._of_line, line)
+            # All are asked first, so that no place of one is taken for nothing.
+            for taking in (limiter.test, limiter.hit) if len(places) > 1 else (limiter.hit,):
+                for limit, who in places:
+                    if not taking(limit, who):
+                        return _wait_s(limiter, limit, who)
             return 0.0
         except (redis.RedisError, OSError) as error:
             text = f"Redis does not answer ({type(error).__name__}): nothing is sent without its pacing."
@@ -51,6 +53,12 @@ class RedisPacer:
             )
             self._window = MovingWindowRateLimiter(storage)
         return self._window
+
+
+def _shared_and_backfills(kind: type[RateLimitItem], limit: int, name: str) -> Mapping[Lane, tuple[RateLimitItem, ...]]:
+    """What each lane has to keep: a limit for both, and a smaller one for backfills."""
+    shared = kind(limit, namespace=name)
+    return {"live": (shared,), "backfill": (kind(for_backfills(limit), namespace=f"{name}-backfill"), shared)}
 
 
 def _wait_s(limiter: MovingWindowRateLimiter, limit: RateLimitItem, who: str) -> float:

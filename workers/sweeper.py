@@ -13,7 +13,7 @@ from pipeline.ledger.refusals import RefusalBook
 from pipeline.model import Job, StoredRecording
 from pipeline.settings import Settings
 from workers.clock import SteadyClock
-from workers.hints import HINT_TTL_S, Hints, open_hints, task_for
+from workers.hints import BACKFILL_HINTS, HINT_TTL_S, Hints, open_hints, task_for
 from workers.log import logger
 from workers.tidying import remove_dead_work, remove_orphans
 from workers.wiring import open_ledger, open_spool, open_store
@@ -81,9 +81,11 @@ def _by_queue(jobs: Iterable[Job]) -> dict[str, list[Job]]:
 
 
 def _room(hints: Hints, queue: str) -> int:
-    """How many hints a queue may still take: ten a core. More would only keep workers busy with no-ops."""
+    """How many hints a queue may still take. Live ones: ten a core, as more would only keep workers busy with no-ops.
+    Those of backfills come from here alone, so their queue must last until the next sweep."""
+    most = BACKFILL_HINTS if queue.endswith("-backfill") else 10 * (os.cpu_count() or 1)
     try:
-        return max(0, 10 * (os.cpu_count() or 1) - hints.queue_length(queue))
+        return max(0, most - hints.queue_length(queue))
     except Exception as error:  # whatever the broker's libraries raise: nothing is hinted this round
         logger().warning("sweep.no-broker", queue=queue, error=f"{type(error).__name__}: {error}")
         return 0

@@ -56,6 +56,7 @@ def rules(settings: Settings) -> Rules:
         max_age_s=settings.max_age_s,
         resend_if_absent=settings.resend_if_absent,
         line_daily_limit=settings.line_daily_limit,
+        quiet=settings.quiet,
         audio=settings.audio,
     )
 

@@ -23,7 +23,7 @@ from pipeline.settings import Settings
 from workers import wiring
 from workers.app import UNACKED_OF_REGISTER_S, UNACKED_S, make_app
 from workers.doors import desk_with
-from workers.hints import Hints
+from workers.hints import QUEUES, Hints
 from workers.log import set_up_logging
 from workers.register import QUEUE, Register, register_door
 from workers.tasks import register_tasks
@@ -55,7 +55,8 @@ class PartsOfProcess:
 
 
 def run_worker(kind: Kind, settings: Settings, connect: Connect = wiring.connect) -> None:
-    """Work on one queue until SIGTERM; the send worker also on the one in which other Celery programs hand in.
+    """Work on the queues of one kind until SIGTERM; the send worker also on the one in which other Celery programs hand
+    in.
 
     audio: prefork, one slot a core, so that a crash or a kill hits one job. send: threads, as it only waits for HTTP.
     Raises Misuse (`missing-setting` where a part that it needs is not set, `no-ffmpeg`), PartUnreachable where the
@@ -100,7 +101,7 @@ def _arguments(kind: Kind) -> list[str]:
     )
     quiet = ["--without-gossip", "--without-mingle", "--loglevel", "INFO"]
     # What is registered anew waits for what can be sent.
-    queues = f"send,{QUEUE}" if kind == "send" else kind
+    queues = ",".join((*QUEUES[kind], *((QUEUE,) if kind == "send" else ())))
     return ["worker", "--queues", queues, "--hostname", f"{kind}@%h", *pool, *quiet]
 
 

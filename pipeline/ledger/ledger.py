@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, Select, delete, func, select, update
 
 from pipeline.errors import JobFailed, KeyReused, NoSuchJob, NotNow
 from pipeline.ledger import changes, queries
+from pipeline.ledger.backfills import BackfillLedger
 from pipeline.ledger.batch import add_batch
 from pipeline.ledger.chats import ChatLedger
 from pipeline.ledger.engine import Database
@@ -30,7 +31,7 @@ SHORTEST_PREFIX = 6
 _SECRET = "secret"  # noqa: S105 (the name of a row)
 
 
-class SqlLedger(ReportLedger, ChatLedger):
+class SqlLedger(ReportLedger, ChatLedger, BackfillLedger):
     """The jobs in a database whose schema `migrate` has brought up to date.
 
     url_or_engine: `sqlite:////path`, `postgresql://…`, or an engine to use as it is. Connects when first used, in each
@@ -134,7 +135,9 @@ class SqlLedger(ReportLedger, ChatLedger):
         out; HOSTED, due and the head of its lane; SENDING past its deadline; UNCONFIRMED with a look due; SENT with a
         poll due."""
         with self.database.read() as connection:
-            kinds = [_jobs(connection, statement) for statement in queries.due(now, limit)]
+            running = list(connection.execute(queries.running_backfills()).scalars())
+            asked = (*queries.due(now, limit), *queries.waiting_by_backfill(now, running, limit))
+            kinds = [_jobs(connection, statement) for statement in asked]
         return queries.fair(kinds, limit)
 
     def jobs(

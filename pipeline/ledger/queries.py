@@ -11,15 +11,29 @@ from functools import cache
 from itertools import chain, zip_longest
 from typing import Any, Final
 
-from sqlalchemy import BindParameter, ColumnElement, ScalarSelect, Select, and_, bindparam, case, func, or_, select
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    ScalarSelect,
+    Select,
+    and_,
+    bindparam,
+    case,
+    func,
+    or_,
+    select,
+)
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
+from pipeline.backfills import HELD_BACK, BackfillState
 from pipeline.ledger.states import ENDED_UNSENT, IN_FLIGHT, KEEPS_PLACE, MAY_BE_TAKEN, MAY_STEP_ASIDE, OPEN, POLLED
-from pipeline.ledger.tables import ZERO, fixed, in_states, jobs
+from pipeline.ledger.tables import ZERO, backfills, fixed, in_states, jobs
 from pipeline.messages import StatusReport
 from pipeline.model import Job, Lane, State
 
 _EARLIER: Final = jobs.alias("earlier")
 _LANES: Final[tuple[Lane, Lane]] = ("live", "backfill")
+_BACKFILLS_AT_ONCE: Final = 20
 
 
 @cache
@@ -40,14 +54,19 @@ def _in_flight(chat_id: BindParameter[str], lane: Lane) -> ScalarSelect[Any]:
 
 def _first(chat_id: BindParameter[str], lane: Lane, now: BindParameter[float]) -> ScalarSelect[Any]:
     e = _EARLIER
-    here = and_(e.c.chat_id == chat_id, e.c.lane == lane, _holds_place(e.c.state, e.c.not_before, now))
+    here = and_(e.c.chat_id == chat_id, e.c.lane == lane, _holds_place(e.c, now))
     return select(e.c.seq).where(here).order_by(e.c.seq).limit(1).scalar_subquery()
 
 
-def _holds_place(
-    state: ColumnElement[Any], not_before: ColumnElement[Any], now: float | BindParameter[float]
-) -> ColumnElement[bool]:
-    return and_(in_states(KEEPS_PLACE, state), or_(not_before <= now, ~in_states(MAY_STEP_ASIDE, state)))
+def _holds_place(c: ReadOnlyColumnCollection[str, Any], now: float | BindParameter[float]) -> ColumnElement[bool]:
+    ready = and_(c.not_before <= now, _goes_on(c.backfill_id))
+    return and_(in_states(KEEPS_PLACE, c.state), or_(ready, ~in_states(MAY_STEP_ASIDE, c.state)))
+
+
+def _goes_on(backfill_id: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Whether no backfill holds the job back."""
+    held = select(backfills.c.backfill_id).where(backfills.c.state.in_(HELD_BACK))
+    return or_(backfill_id.is_(None), backfill_id.not_in(held))
 
 
 def due(now: float, limit: int) -> tuple[Select[Any], ...]:
@@ -58,13 +77,29 @@ def due(now: float, limit: int) -> tuple[Select[Any], ...]:
 def _waiting(now: float, limit: int) -> Select[Any]:
     """RECEIVED, live before backfill. What is wanted later is prepared now."""
     c = jobs.c
-    ready = and_(c.state == fixed(State.RECEIVED), c.chat_id.is_not(None), c.retry_at <= now)
+    ready = and_(c.state == fixed(State.RECEIVED), c.chat_id.is_not(None), c.retry_at <= now, _goes_on(c.backfill_id))
     return select(jobs).where(ready).order_by(c.lane.desc(), c.seq).limit(limit)
+
+
+def running_backfills() -> Select[Any]:
+    """The ids of a few backfills that run, the oldest first."""
+    running = select(backfills.c.backfill_id).where(backfills.c.state == BackfillState.RUNNING)
+    return running.order_by(backfills.c.created_at).limit(_BACKFILLS_AT_ONCE)
+
+
+def waiting_by_backfill(now: float, backfill_ids: Sequence[str], limit: int) -> tuple[Select[Any], ...]:
+    """What waits for the audio step in each of several backfills, so that a long one does not hide the others."""
+    if len(backfill_ids) < 2:
+        return ()
+    c = jobs.c
+    ready = and_(c.state == fixed(State.RECEIVED), c.chat_id.is_not(None), c.retry_at <= now)
+    each = limit // len(backfill_ids) + 1
+    return tuple(select(jobs).where(ready, c.backfill_id == one).order_by(c.seq).limit(each) for one in backfill_ids)
 
 
 def _abandoned(now: float, limit: int) -> Select[Any]:
     c = jobs.c
-    lost = and_(c.state == fixed(State.PREPARING), c.lease_until < now)
+    lost = and_(c.state == fixed(State.PREPARING), c.lease_until < now, _goes_on(c.backfill_id))
     return select(jobs).where(lost).order_by(c.lease_until).limit(limit)
 
 
@@ -72,7 +107,7 @@ def _sendable(now: float, limit: int) -> Select[Any]:
     """HOSTED, due, and the head of its lane. One pass over the open jobs, all of it inside one index."""
     e = _EARLIER
     flying = func.sum(case((in_states(IN_FLIGHT, e.c.state), 1), else_=0))
-    firsts = select(func.min(e.c.seq)).where(_holds_place(e.c.state, e.c.not_before, now), e.c.chat_id.is_not(None))
+    firsts = select(func.min(e.c.seq)).where(_holds_place(e.c, now), e.c.chat_id.is_not(None))
     firsts = firsts.group_by(e.c.chat_id, e.c.lane).having(flying == 0)
     ready = and_(jobs.c.state == fixed(State.HOSTED), jobs.c.retry_at <= now, jobs.c.seq.in_(firsts))
     return select(jobs).where(ready).order_by(jobs.c.seq).limit(limit)

@@ -14,7 +14,7 @@ V = TypeVar("V", StoredRecording, Hosted)
 
 _FIELDS: Final = tuple(field.name for field in fields(Job))
 _KEPT: Final = frozenset(
-    {"seq", "job_id", "key", "fingerprint", "state", "rev", "created_at", "updated_at", "callback_url"}
+    {"seq", "job_id", "key", "fingerprint", "state", "rev", "created_at", "updated_at", "callback_url", "backfill_id"}
 )
 CHANGEABLE: Final = frozenset(field.name for field in fields(Job)) - _KEPT
 """What a move or a note may change by name; the rest only the ledger changes, or nobody."""
@@ -46,6 +46,8 @@ def new_row(
         "overflow": request.overflow,
         "not_before": request.not_before,
         "callback_url": request.callback_url,
+        "backfill_id": request.backfill_id,
+        "time_zone": request.time_zone,
         "code": code,
         "message": plain(message),
         "created_at": now,

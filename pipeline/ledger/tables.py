@@ -80,6 +80,8 @@ jobs: Final = Table(
     _time("created_at"),
     _time("updated_at"),
     Column("callback_url", Text),
+    Column("backfill_id", Text),
+    Column("time_zone", Text),
     sqlite_autoincrement=True,
 )
 
@@ -155,6 +157,32 @@ install: Final = Table(
     Column("value", Text, nullable=False),
 )
 
+backfills: Final = Table(
+    "backfills",
+    metadata,
+    Column("backfill_id", Text, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("options", JSON, nullable=False),
+    Column("max_failures", Text),
+    Column("state", String(16), nullable=False),
+    Column("message", Text),
+    _time("created_at"),
+    _time("registered_at"),
+    _time("ended_at"),
+)
+
+backfill_rows: Final = Table(
+    "backfill_rows",
+    metadata,
+    Column("backfill_id", Text, primary_key=True),
+    Column("line", BIG, primary_key=True, autoincrement=False),
+    Column("recording", Text, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("job_id", Text),
+    Column("code", Text),
+    Column("message", Text),
+)
+
 api_tokens: Final = Table(
     "api_tokens",
     metadata,
@@ -220,10 +248,31 @@ def _is(state: State) -> ColumnElement[bool]:
     return jobs.c.state == fixed(str(state))
 
 
+_PLACE: Final = (
+    jobs.c.chat_id,
+    jobs.c.lane,
+    jobs.c.seq,
+    jobs.c.state,
+    jobs.c.not_before,
+    jobs.c.backfill_id,
+)
+"""All that is asked about who is first in a chat."""
+
 # A million finished jobs lie in none of these but the last ones.
-_partial("jobs_open", in_states(OPEN), jobs.c.chat_id, jobs.c.lane, jobs.c.seq, jobs.c.state, jobs.c.not_before)
+_partial("jobs_open", in_states(OPEN), *_PLACE)
 _partial("jobs_in_flight", in_states(IN_FLIGHT), jobs.c.chat_id, jobs.c.lane, jobs.c.seq)
-_partial("jobs_received", _is(State.RECEIVED), jobs.c.lane.desc(), jobs.c.seq, jobs.c.not_before, jobs.c.retry_at)
+_partial(
+    "jobs_received",
+    _is(State.RECEIVED),
+    jobs.c.lane.desc(),
+    jobs.c.seq,
+    jobs.c.not_before,
+    jobs.c.retry_at,
+    jobs.c.backfill_id,
+)
+_partial("jobs_backfill", jobs.c.backfill_id.is_not(None), jobs.c.backfill_id, jobs.c.state, jobs.c.seq)
+Index("backfills_state", backfills.c.state, backfills.c.created_at)
+Index("backfill_rows_job", backfill_rows.c.backfill_id, backfill_rows.c.job_id, backfill_rows.c.line)
 _partial("jobs_preparing", _is(State.PREPARING), jobs.c.lease_until)
 _partial("jobs_sending", _is(State.SENDING), jobs.c.deadline)
 _partial("jobs_unconfirmed", _is(State.UNCONFIRMED), jobs.c.next_look_at)

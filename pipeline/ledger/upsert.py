@@ -30,9 +30,17 @@ def insert_many_new(
     connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], name: Column[Any]
 ) -> set[Any]:
     """Insert rows in their order, leaving out each that meets a unique value; returns `name` of those inserted."""
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    statement = insert(table).on_conflict_do_nothing().returning(name)
+    statement = _insert_of(connection)(table).on_conflict_do_nothing().returning(name)
     return set(connection.execute(statement, list(rows)).scalars())
+
+
+def put_many(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *, by: Sequence[str]) -> None:
+    """Insert rows, each in the place of the one with the same `by`."""
+    if not rows:
+        return
+    statement = _insert_of(connection)(table)
+    changed = {name: statement.excluded[name] for name in rows[0] if name not in by}
+    connection.execute(statement.on_conflict_do_update(index_elements=list(by), set_=changed), list(rows))
 
 
 def put(
@@ -46,11 +54,15 @@ def put(
 ) -> bool:
     """Insert a row, or replace the one with the same `by` but for its columns `keep`; with `larger`, only where that
     column does not shrink. False where nothing was written."""
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    statement = insert(table).values(**values)
+    statement = _insert_of(connection)(table).values(**values)
     statement = statement.on_conflict_do_update(
         index_elements=list(by),
         set_={name: statement.excluded[name] for name in values if name not in (*by, *keep)},
         where=statement.excluded[larger] >= table.c[larger] if larger else None,
     )
     return connection.execute(statement).rowcount > 0
+
+
+def _insert_of(connection: Connection) -> Any:
+    """`insert` as the connection's database spells it."""
+    return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 MESSAGES_A_MINUTE = 30
-"""Linq's hard limit for one chat, in any 60 s."""
+"""Linq's hard limit for one chat, in any 60 s. A token bucket of that rate would grant 59 in the first minute."""
 
 _BACKOFF_S = (2.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0)
 _POLL_S = ((10, 5.0), (120, 20.0), (900, 120.0), (7_200, 900.0), (90_000, 7_200.0))
@@ -24,3 +24,8 @@ def look_after_s(doubt_s: float, quiet_s: float) -> float:
 def poll_after_s(age_s: float) -> float:
     """Seconds until the status of a memo that was sent age_s ago is asked for again; 0 = not any more."""
     return next((wait_s for up_to_s, wait_s in _POLL_S if age_s <= up_to_s), 0.0)
+
+
+def for_backfills(limit: int) -> int:
+    """How much of a limit backfills may use together: nine tenths, so that a live memo finds a place."""
+    return limit - max(limit // 10, min(limit - 1, 1))

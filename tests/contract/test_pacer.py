@@ -9,8 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from pipeline.errors import PartUnreachable
+from pipeline.sending.pacing import MESSAGES_A_MINUTE
 from tests.support.local_stack import running_stack
-from workers.pacer import MESSAGES_A_MINUTE, RedisPacer
+from workers.pacer import RedisPacer
 
 
 @pytest.fixture(scope="module")
@@ -47,3 +48,16 @@ def test_without_redis_there_is_no_pace() -> None:
         with pytest.raises(PartUnreachable) as caught:
             RedisPacer(url).take("x")
         assert caught.value.code == "redis-unreachable"
+
+
+def test_a_backfill_leaves_places_to_live_memos(broker: str) -> None:
+    """In each chat, and in the line's budget: a live memo goes at once, though a backfill used all that is its."""
+    chat_id, line = str(uuid.uuid4()), f"+1{uuid.uuid4().int % 10**10}"
+    pacer = RedisPacer(broker, line_daily_limit=40)
+    waits = [pacer.take(chat_id, line, lane="backfill") for _ in range(28)]
+    assert waits.count(0.0) == 27 and 0 < waits[-1] <= 60.1
+    assert [pacer.take(chat_id, line) for _ in range(3)] == [0.0] * 3
+    assert pacer.take(chat_id, line) > 0
+    others = [pacer.take(str(uuid.uuid4()), line, lane="backfill") for _ in range(10)]
+    assert others.count(0.0) == 9 and others[-1] > 86_000
+    assert pacer.take(str(uuid.uuid4()), line) == 0.0

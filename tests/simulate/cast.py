@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -15,6 +16,7 @@ from unittest.mock import patch
 import httpx
 
 from pipeline import decisions, jobs, lease
+from pipeline.backfills import BackfillState
 from pipeline.errors import MemolineError, PartUnreachable, RecordingRejected
 from pipeline.hosting.journal import S3Journal
 from pipeline.hosting.names import identity_of_key
@@ -34,11 +36,13 @@ from tests.simulate.s3 import CDN, Bucket, Cdn
 from tests.simulate.scheduler import Process, Scheduler
 from tests.simulate.world import Message, World
 from workers import tasks
-from workers.hints import Hints
+from workers.hints import QUEUES, Hints
 from workers.sweeper import sweep_once
 
 MEMOS, INBOX, SECRET = "memos", "inbox", b"secret"
 SWEEP_EVERY_S = 15.0
+BACKFILL = "b1"
+"""The backfill that all requests of that lane belong to."""
 
 
 class Store(MemoStore):
@@ -164,7 +168,7 @@ class Cast:
 
         def loop() -> None:
             while True:
-                job_id = self.redis.next_hint(queue)
+                job_id = self.redis.next_hint(*QUEUES[queue])
                 if job_id is not None:
                     tasks._run(job_id, step, lambda: parts, hints)
                     self.auditor.on_done()
@@ -193,6 +197,7 @@ class Cast:
 
     def plan_requests(self, count: int, chats: int) -> None:
         """Recordings for a few chats, in both lanes, some for later, some broken."""
+        self.storage.ledger.begin_backfill(BACKFILL, "/archive", {}, None)
         dice, weather = self.sim.random, self.world.weather
         for number in range(count):
             kind = "bad" if dice.random() < weather.bad_recording else "good"
@@ -213,6 +218,8 @@ class Cast:
                 lane="live" if dice.random() < 0.6 else "backfill",
                 not_before=later,
             )
+            if request.lane == "backfill":
+                request = replace(request, backfill_id=BACKFILL)
             self.requests.append(request)
 
     def call(self, over_s: float) -> None:
@@ -311,7 +318,10 @@ class Cast:
 
     def _decide(self, parts: Parts) -> None:
         dice = self.sim.random
-        kind = dice.choice(("cancel", "retry", "resolve", "resolve"))
+        kind = dice.choice(("cancel", "retry", "resolve", "resolve", "backfill"))
+        if kind == "backfill":
+            self.pause_or_resume(dice.random() < 0.5)
+            return
         wanted = {"cancel": (State.RECEIVED, State.HOSTED), "retry": (State.FAILED, State.REJECTED)}
         found = self.storage.ledger.jobs(states=wanted.get(kind, (State.HELD,)))
         if not found:
@@ -324,6 +334,12 @@ class Cast:
             decisions.retry(parts, job)
         else:
             self._resolve(parts, job)
+
+    def pause_or_resume(self, pause: bool) -> None:
+        """The backfill stands still for a while, or goes on."""
+        one = self.storage.ledger.backfill(BACKFILL)
+        self.sim.note(f"the backfill is {'paused' if pause else 'resumed'}")
+        self.storage.ledger.move_backfill(one, BackfillState.PAUSED if pause else BackfillState.RUNNING)
 
     def _resolve(self, parts: Parts, job: Job) -> None:
         """What he sees in the chat is the truth, and he has waited until nothing can come any more."""

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from pipeline.errors import PartUnreachable
+from pipeline.model import Lane
 from tests.simulate.scheduler import Task
 from tests.simulate.world import World
 
@@ -28,13 +29,14 @@ class Redis:
         for store in (self.queues, self.keys, self.windows):
             store.clear()  # type: ignore[attr-defined]
 
-    def next_hint(self, queue: str) -> str | None:
-        """BRPOP: the next job id, or None after a while."""
+    def next_hint(self, *queues: str) -> str | None:
+        """BRPOP: the next job id of the first queue that has one, or None after a while."""
         sim = self.world.sim
-        if not self.queues[queue]:
-            self.idle[queue].append(sim.task)
+        if not any(self.queues[queue] for queue in queues):
+            for queue in queues:
+                self.idle[queue].append(sim.task)
             sim.pause("waits for a hint", sim.random.uniform(30, 300))
-        hints = self.queues[queue]
+        hints = next((self.queues[queue] for queue in queues if self.queues[queue]), [])
         return hints.pop(sim.random.randrange(min(len(hints), 3))) if hints else None
 
     # ------------------------------------------------------------------------------- as the Celery app and its client
@@ -84,7 +86,7 @@ class Pacer:
     def __init__(self, redis: Redis, limit: int) -> None:
         self._redis, self._limit = redis, limit
 
-    def take(self, chat_id: str, line: str | None = None) -> float:
+    def take(self, chat_id: str, line: str | None = None, *, lane: Lane = "live") -> float:
         sim = self._redis.world.sim
         try:
             self._redis._reached()

@@ -61,6 +61,7 @@ def _play(seed: int, cast: Cast, *, jobs: int, chats: int) -> Report:
     sim.run(until_s=ends_at, done=lambda: sim.steps > STEPS_AT_MOST)
     sim.chances = Chances()
     world.weather = replace(world.weather.calm)
+    cast.pause_or_resume(False)
     calm_at = sim.now()
 
     def settled() -> bool:

@@ -154,7 +154,7 @@ class FakePacer:
 
     waits: list[float | MemolineError] = field(default_factory=list)
 
-    def take(self, chat_id: str, line: str | None = None) -> float:
+    def take(self, chat_id: str, line: str | None = None, *, lane: Lane = "live") -> float:
         wait = self.waits.pop(0) if self.waits else 0.0
         if isinstance(wait, MemolineError):
             raise wait

@@ -384,7 +384,7 @@ def test_a_probe_is_given_back_where_its_job_is_cancelled_meanwhile(
     jobs.prepare(stage.parts, job.job_id)
     stage.ledger.pause("linq", stage.clock.at - 1, "answer-lost")
 
-    def take(_chat_id: str, _line: str | None = None) -> float:
+    def take(_chat_id: str, _line: str | None = None, *, lane: str = "live") -> float:
         decisions.cancel(stage.parts, stage.ledger.get(job.job_id))
         return 0.0
 

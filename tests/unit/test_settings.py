@@ -184,3 +184,18 @@ def test_tags_that_stay_are_a_list_of_known_names() -> None:
     with pytest.raises(Misuse) as caught:
         load_settings({"MEMOLINE_KEEP_TAGS": "title,gps"})
     assert caught.value.code == "bad-setting" and "'gps'" in caught.value.message
+
+
+def test_quiet_hours_need_their_zone() -> None:
+    """Where only one of both is said, or one of them is none, it is named."""
+    good = load_settings({"MEMOLINE_QUIET_HOURS": "21:00-08:00", "MEMOLINE_QUIET_ZONE": "Europe/Berlin"})
+    assert good.quiet is not None and (good.quiet.zone, good.quiet.lanes) == ("Europe/Berlin", ("backfill",))
+    assert load_settings({}).quiet is None
+    for hours, zone, name in (
+        ("21:00-08:00", "", "MEMOLINE_QUIET_ZONE"),
+        ("21:00-08:00", "Berlin", "MEMOLINE_QUIET_ZONE"),
+        ("9-5", "Europe/Berlin", "MEMOLINE_QUIET_HOURS"),
+    ):
+        with pytest.raises(Misuse) as caught:
+            load_settings({"MEMOLINE_QUIET_HOURS": hours, "MEMOLINE_QUIET_ZONE": zone})
+        assert caught.value.code == "bad-setting" and name in caught.value.message

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import jobs
 from pipeline.model import Job
 from tests.support.story import build_stage, request
-from workers.hints import Hints
+from workers.hints import QUEUES, Hints, task_for
 from workers.sweeper import sweep_once
 
 
@@ -41,3 +42,16 @@ def test_jobs_that_were_hinted_take_no_room(tmp_path: Path, monkeypatch: pytest.
     counts = [sweep_once(stage.ledger, hints, now=stage.clock.at, ttl_s=30) for _ in range(5)]
     assert counts == [10, 10, 10, 5, 0]
     assert len(hints.woken) == 35
+
+
+def test_a_backfill_has_queues_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many of its hints wait, a live one waits behind none; its queue lasts until the next sweep."""
+    monkeypatch.setattr("workers.sweeper.os.cpu_count", lambda: 1)
+    stage = build_stage(tmp_path)
+    for number in range(30):
+        wish = request(str(number), lane="backfill" if number else "live")
+        jobs.register(stage.parts, wish)
+    found = stage.ledger.due(stage.clock.at, 100)
+    assert [task_for(job)[1] for job in found] == ["audio", *["audio-backfill"] * 29]  # type: ignore[index]
+    assert sweep_once(stage.ledger, CountingHints(), now=stage.clock.at, ttl_s=30) == 30
+    assert QUEUES["audio"] == ("audio", "audio-backfill"), "in the order in which a worker asks for hints"
