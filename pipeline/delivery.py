@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -30,6 +31,8 @@ from pipeline.standing import (
 )
 
 DOWNLOAD_FAILED = "linq-download-failed"
+_PACED = "paced"
+_PACED_TEXT = "Only so many messages may go to one chat, or from one line."
 _LATE_TRIES = 3
 _LONGEST_TROUBLE_WAIT_S = 60.0
 _PROVABLY_NOT_SENT = (OutcomeKind.WAIT, OutcomeKind.REFUSED)
@@ -76,13 +79,15 @@ def _not_ready(parts: Parts, job: Job, chat: Chat) -> Job | None:
             )
         if job.code == DOWNLOAD_FAILED:
             parts.store.check(memo)  # Linq could not fetch it: is it our URL that is wrong?
-        line = line_of(parts, chat) if parts.rules.line_daily_limit else None
-        wait_s = parts.pacer.take(chat.chat_id, line, lane=job.lane)
+        wait_s = parts.pacer.wait_s(chat.chat_id, _limited_line(parts, chat), lane=job.lane)
     except MemolineError as error:
         return _trouble(parts, job, error)
-    if wait_s > 0:
-        return _wait(parts, job, wait_s, "paced", "Only so many messages may go to one chat, or from one line.")
-    return None
+    return _wait(parts, job, wait_s, _PACED, _PACED_TEXT) if wait_s > 0 else None
+
+
+def _limited_line(parts: Parts, chat: Chat) -> str | None:
+    """The line of a chat, where lines have a limit."""
+    return line_of(parts, chat) if parts.rules.line_daily_limit else None
 
 
 def _begun(parts: Parts, job: Job) -> Job:
@@ -119,7 +124,8 @@ def _post(parts: Parts, job: Job, chat: Chat, went: Gate) -> Job:
     # What the commits took, or a freeze after them, is off the deadline that everybody else reads in the ledger.
     left_s = max(job.deadline - parts.clock.now(), 0.001)
     address = parts.store.address(_hosted(job))
-    outcome = _told(parts.messenger.send_once(chat.chat_id, address, deadline_s=left_s))
+    turn = _turn(parts, job, chat.chat_id, _limited_line(parts, chat))
+    outcome = _told(parts.messenger.send_once(chat.chat_id, address, deadline_s=left_s, may_go=turn))
     try:
         moved = _applied(parts, job, outcome)
     except Fenced:
@@ -134,6 +140,20 @@ def _post(parts: Parts, job: Job, chat: Chat, went: Gate) -> Job:
 def _told(outcome: Outcome) -> Outcome:
     """What Linq says may name the URL that it was given: no ledger, log or history keeps a signed one."""
     return replace(outcome, message=unsigned(outcome.message))
+
+
+def _turn(parts: Parts, job: Job, chat_id: str, line: str | None) -> Callable[[], Outcome | None]:
+    """Takes the place in the chat's window, as late as can be: a sender that froze with one would send into the next
+    window. Says what forbids the POST."""
+
+    def take() -> Outcome | None:
+        try:
+            wait_s = parts.pacer.take(chat_id, line, lane=job.lane)
+        except MemolineError as error:
+            return Outcome(kind=OutcomeKind.WAIT, code=error.code, message=error.message)
+        return Outcome(kind=OutcomeKind.WAIT, code=_PACED, message=_PACED_TEXT, wait_s=wait_s) if wait_s > 0 else None
+
+    return take
 
 
 def _known_before(parts: Parts, job: Job) -> Job:

@@ -52,10 +52,13 @@ class Journal(Protocol):
 
 
 class Messenger(Protocol):
-    """Linq. `send_once` makes at most one POST and never raises. The others raise PartUnreachable (`linq-unreachable`)
-    and Misuse (`missing-setting`); None: Linq answers, and does not show it."""
+    """Linq. `send_once` makes at most one POST and never raises. may_go is asked when the connection stands, right
+    before the first byte: None, or what keeps the POST from being made. The others raise PartUnreachable
+    (`linq-unreachable`) and Misuse (`missing-setting`); None: Linq answers, and does not show it."""
 
-    def send_once(self, chat_id: str, url: str, *, deadline_s: float) -> Outcome: ...
+    def send_once(
+        self, chat_id: str, url: str, *, deadline_s: float, may_go: Callable[[], Outcome | None]
+    ) -> Outcome: ...
     def own_messages(self, chat_id: str, *, since: float) -> MessageList | None: ...
     def status(self, message_id: str) -> StatusReport | None: ...
     def chat(self, chat_id: str) -> ChatSeen | None: ...
@@ -63,9 +66,11 @@ class Messenger(Protocol):
 
 class Pacer(Protocol):
     """Shared by all workers: at most 30 messages in any 60 s a chat, and a line's own limit in any 24 h (line: None
-    where there is none); a backfill leaves a tenth of both to live memos. Returns the seconds to wait, 0 = go, and then
-    the place is taken. Raises PartUnreachable (`redis-unreachable`): then nothing is sent."""
+    where there is none); a backfill leaves a tenth of both to live memos. wait_s: the seconds until a place is free, 0 =
+    there is one. take: the same, and then the place is taken, for `pacing.PLACE_LASTS_S`. Both raise PartUnreachable
+    (`redis-unreachable`): nothing is sent then."""
 
+    def wait_s(self, chat_id: str, line: str | None = None, *, lane: Lane = "live") -> float: ...
     def take(self, chat_id: str, line: str | None = None, *, lane: Lane = "live") -> float: ...
 
 

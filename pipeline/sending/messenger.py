@@ -6,7 +6,7 @@ The endpoint has no idempotency key, and with its defaults the SDK makes three P
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -38,15 +38,16 @@ class LinqMessenger:
         self._api_key = api_key
         self._made: tuple[int, LinqAPIV3] | None = None
 
-    def send_once(self, chat_id: str, url: str, *, deadline_s: float) -> Outcome:
-        """Make at most one POST, within deadline_s seconds; never raises."""
+    def send_once(self, chat_id: str, url: str, *, deadline_s: float, may_go: Callable[[], Outcome | None]) -> Outcome:
+        """Make at most one POST, within deadline_s seconds, if may_go has nothing against it when the connection
+        stands; never raises."""
         import linq
 
         try:
             client = self._client()
         except Misuse as error:
             return Outcome(kind=OutcomeKind.WAIT, code=error.code, message=error.message)
-        with Attempt(deadline_s) as attempt:
+        with Attempt(deadline_s, may_go) as attempt:
             try:
                 answer = client.chats.with_raw_response.send_voicememo(
                     chat_id, voice_memo_url=url, timeout=attempt.timeout()
@@ -54,7 +55,7 @@ class LinqMessenger:
             except linq.APIStatusError as error:
                 answer = error.response
             except Exception as error:  # whatever the SDK, httpx or a socket raise: the attempt knows how far it came
-                return from_transport(attempt.stage(), _named(error))
+                return attempt.held_back or from_transport(attempt.stage(), _named(error))
             try:
                 body = _json(answer)
             except Exception as error:  # the answer broke off

@@ -10,14 +10,16 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
 
 import httpx
 
+from pipeline.messages import Outcome
 from pipeline.sending.outcomes import Stage
+from pipeline.sending.pacing import PLACE_LASTS_S
 
 CONNECT_TIMEOUT_S = 5.0
 _FIRST_BYTE = "http11.send_request_headers.started"
@@ -30,17 +32,24 @@ class DeadlinePassed(Exception):
     """The time was up before the first byte was written."""
 
 
+class HeldBack(Exception):
+    """Something else forbade the first byte."""
+
+
 def _now_s() -> float:
     """Seconds that also count while the machine sleeps, as those of the ledger's deadline do."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Attempt:
-    """The one POST that the current thread is about to make. deadline_s: seconds for all of it."""
+    """The one POST that the current thread is about to make. deadline_s: seconds for all of it. may_go: asked right
+    before the first byte; it answers with what forbids it. held_back: that answer."""
 
-    def __init__(self, deadline_s: float) -> None:
+    def __init__(self, deadline_s: float, may_go: Callable[[], Outcome | None]) -> None:
         self._ends_s = _now_s() + deadline_s
         self._deadline_s = deadline_s
+        self._may_go = may_go
+        self.held_back: Outcome | None = None
         self._begun = False
         self._too_late = False
         self._socket: socket.socket | None = None
@@ -67,14 +76,22 @@ class Attempt:
         return "deadline" if self._too_late else "not-connected"
 
     def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """httpx's trace. Raises DeadlinePassed instead of letting the first byte be written too late."""
+        """httpx's trace. Raises DeadlinePassed or HeldBack instead of letting the first byte be written."""
         if event in _CONNECTED:
             self._socket = info["return_value"].get_extra_info("socket")
         elif event == _FIRST_BYTE:
-            if _now_s() >= self._ends_s:
-                self._too_late = True
-                raise DeadlinePassed("too late to begin")
+            asked_s = _now_s()
+            self._need_time(self._ends_s)
+            self.held_back = self._may_go()
+            if self.held_back is not None:
+                raise HeldBack(self.held_back.code)
+            self._need_time(min(self._ends_s, asked_s + PLACE_LASTS_S))
             self._begun = True
+
+    def _need_time(self, ends_s: float) -> None:
+        if _now_s() >= ends_s:
+            self._too_late = True
+            raise DeadlinePassed("too late to begin")
 
     def _cut(self) -> None:
         """Time is up: a server that drips its answer byte by byte would hold us for ever."""

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 MESSAGES_A_MINUTE = 30
 """Linq's hard limit for one chat, in any 60 s. A token bucket of that rate would grant 59 in the first minute."""
+PLACE_LASTS_S = 1.0
+"""How long a place that was taken may be used: whoever froze meanwhile would send into the next window."""
+WINDOW_S = 60 + round(PLACE_LASTS_S)
+"""Of places taken in so many seconds, no more than the limit allows can become POSTs within 60 s."""
 
 _BACKOFF_S = (2.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0)
 _POLL_S = ((10, 5.0), (120, 20.0), (900, 120.0), (7_200, 900.0), (90_000, 7_200.0))

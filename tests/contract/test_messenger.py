@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from pipeline.errors import PartUnreachable
-from pipeline.messages import OutcomeKind, PauseScope
+from pipeline.messages import Outcome, OutcomeKind, PauseScope
+from pipeline.sending import once
 from pipeline.sending.matching import Found, match
 from pipeline.sending.messenger import LinqMessenger
 
@@ -83,9 +84,13 @@ def error(status: int, code: int, **more: object) -> Callable[[socket.socket], N
     return http(status, body)
 
 
-def send(server: RawServer, deadline_s: float = 5) -> Any:
+def go() -> None:
+    """Nothing forbids it."""
+
+
+def send(server: RawServer, deadline_s: float = 5, may_go: Callable[[], Outcome | None] = go) -> Any:
     return LinqMessenger(base_url=server.base_url, api_key="key").send_once(
-        str(uuid.uuid4()), URL, deadline_s=deadline_s
+        str(uuid.uuid4()), URL, deadline_s=deadline_s, may_go=may_go
     )
 
 
@@ -145,7 +150,9 @@ def test_a_refused_connection_is_provably_not_sent() -> None:
     """Nobody listens: WAIT, not UNKNOWN."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    outcome = LinqMessenger(base_url=f"http://127.0.0.1:{port}", api_key="k").send_once("c", URL, deadline_s=5)
+    outcome = LinqMessenger(base_url=f"http://127.0.0.1:{port}", api_key="k").send_once(
+        "c", URL, deadline_s=5, may_go=go
+    )
     assert (outcome.kind, outcome.code) == (OutcomeKind.WAIT, "linq-unreachable")
 
 
@@ -155,6 +162,23 @@ def test_too_late_to_begin_writes_nothing() -> None:
         outcome = send(server, deadline_s=0)
         assert outcome.kind is OutcomeKind.WAIT
         assert outcome.code in {"send-deadline", "linq-unreachable"}
+        assert server.posts == 0
+
+
+def test_a_place_is_taken_when_the_connection_stands_and_used_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What forbids the POST then is the outcome; who froze with his place sends nothing."""
+    forbids = Outcome(kind=OutcomeKind.WAIT, code="paced", message="later", wait_s=7)
+    late_s = [0.0]
+
+    def freezes() -> None:
+        late_s[0] = once.PLACE_LASTS_S
+
+    with raw_server(nothing) as server:
+        assert send(server, may_go=lambda: forbids) is forbids
+        real = once._now_s
+        monkeypatch.setattr(once, "_now_s", lambda: real() + late_s[0])
+        frozen = send(server, may_go=freezes)
+        assert (frozen.kind, frozen.code) == (OutcomeKind.WAIT, "send-deadline")
         assert server.posts == 0
 
 
@@ -198,7 +222,7 @@ def test_an_accepted_memo_is_found_again_by_its_file_name(linq_sandbox: Any, lin
     chat_id = str(uuid.uuid4())
     url = linq_memos.host("aaaa.m4a")
     messenger = LinqMessenger(base_url=linq_sandbox.base_url, api_key=linq_sandbox.api_key)
-    outcome = messenger.send_once(chat_id, url, deadline_s=20)
+    outcome = messenger.send_once(chat_id, url, deadline_s=20, may_go=go)
     assert outcome.kind is OutcomeKind.ACCEPTED, outcome
     assert outcome.message_id != outcome.attachment_id
     assert outcome.trace_id

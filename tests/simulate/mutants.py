@@ -94,7 +94,8 @@ MUTANTS: dict[str, tuple[tuple[Any, str, Any], ...]] = {
     "takes a lost answer for a refusal": (
         (messenger, "from_transport", lambda _stage, detail: from_transport("not-connected", detail)),
     ),
-    "skips the pacing": ((Pacer, "take", lambda *_: 0.0),),
+    "skips the pacing": ((Pacer, "wait_s", lambda *_: 0.0), (Pacer, "take", lambda *_: 0.0)),
+    "uses a place however old it is": ((once, "PLACE_LASTS_S", float("inf")),),
     "does not renew the lease": ((lease, "_renew", lambda *_: None),),
     "counts no attempt": ((SqlLedger, "move", _counts_no_attempt),),
     "sends whatever is ready": ((SqlLedger, "heads", _sends_what_is_ready),),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from pipeline.errors import PartUnreachable
 from pipeline.model import Lane
+from pipeline.sending.pacing import WINDOW_S
 from tests.simulate.scheduler import Task
 from tests.simulate.world import World
 
@@ -86,15 +87,22 @@ class Pacer:
     def __init__(self, redis: Redis, limit: int) -> None:
         self._redis, self._limit = redis, limit
 
+    def wait_s(self, chat_id: str, line: str | None = None, *, lane: Lane = "live") -> float:
+        return self._ask(chat_id, self._redis.world.sim.now())
+
     def take(self, chat_id: str, line: str | None = None, *, lane: Lane = "live") -> float:
-        sim = self._redis.world.sim
+        # As the client of the real one does it: the time is that of the asking.
+        asked_at = self._redis.world.sim.now()
+        wait_s = self._ask(chat_id, asked_at)
+        if not wait_s:
+            self._redis.windows[chat_id].append(asked_at)
+        return wait_s
+
+    def _ask(self, chat_id: str, now: float) -> float:
         try:
             self._redis._reached()
         except OSError as error:
             raise PartUnreachable("redis-unreachable", str(error)) from None
         window = self._redis.windows[chat_id]
-        window[:] = [at for at in window if at > sim.now() - 60]
-        if len(window) >= self._limit:
-            return window[0] + 60 - sim.now() + 0.05
-        window.append(sim.now())
-        return 0.0
+        window[:] = [at for at in window if at > now - WINDOW_S]
+        return window[0] + WINDOW_S - now + 0.05 if len(window) >= self._limit else 0.0

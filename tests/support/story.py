@@ -127,7 +127,9 @@ class FakeLinq:
     during_post: Callable[[], object] | None = None
     during_list: Callable[[], object] | None = None
 
-    def send_once(self, chat_id: str, url: str, *, deadline_s: float) -> Outcome:
+    def send_once(self, chat_id: str, url: str, *, deadline_s: float, may_go: Callable[[], Outcome | None]) -> Outcome:
+        if held_back := may_go():
+            return held_back
         self.posts.append((chat_id, url))
         self.deadlines_s.append(deadline_s)
         if self.during_post:
@@ -150,15 +152,23 @@ class FakeLinq:
 
 @dataclass
 class FakePacer:
-    """Answers with the waits that a test put in; 0 when there are none."""
+    """Answers with the waits that a test put in; 0 when there are none. late: what it says when a place is taken."""
 
     waits: list[float | MemolineError] = field(default_factory=list)
+    late: list[float | MemolineError] = field(default_factory=list)
+
+    def wait_s(self, chat_id: str, line: str | None = None, *, lane: Lane = "live") -> float:
+        return _next(self.waits)
 
     def take(self, chat_id: str, line: str | None = None, *, lane: Lane = "live") -> float:
-        wait = self.waits.pop(0) if self.waits else 0.0
-        if isinstance(wait, MemolineError):
-            raise wait
-        return wait
+        return _next(self.late)
+
+
+def _next(waits: list[float | MemolineError]) -> float:
+    wait = waits.pop(0) if waits else 0.0
+    if isinstance(wait, MemolineError):
+        raise wait
+    return wait
 
 
 @dataclass

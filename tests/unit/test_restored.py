@@ -388,7 +388,7 @@ def test_a_probe_is_given_back_where_its_job_is_cancelled_meanwhile(
         decisions.cancel(stage.parts, stage.ledger.get(job.job_id))
         return 0.0
 
-    monkeypatch.setattr(stage.pacer, "take", take)
+    monkeypatch.setattr(stage.pacer, "wait_s", take)
     jobs.deliver(stage.parts, job.job_id)
     assert stage.ledger.get(job.job_id).state is State.CANCELLED
     assert all(pause.until <= stage.clock.at for pause in stage.ledger.chat(job.chat_id or "").pauses)

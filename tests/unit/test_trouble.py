@@ -65,6 +65,20 @@ class Meddling:
         return self._real.move(job, to, **more)  # type: ignore[arg-type]
 
 
+# ------------------------------------------------------------------------------------------------------- the last word
+
+
+def test_a_place_that_went_meanwhile_is_waited_for(stage: Stage) -> None:
+    """There was one when the job was begun, and none when the connection stood: proven not sent, and remembered so."""
+    stage.pacer.late = [12.0, PartUnreachable("redis-unreachable", "gone")]
+    job = deliver(stage, hosted(stage))
+    assert (job.state, job.code, job.retry_at) == (State.HOSTED, "paced", stage.clock.at + 12)
+    job = deliver(stage, job, after_s=12)
+    assert (job.state, job.code, stage.linq.posts) == (State.HOSTED, "redis-unreachable", [])
+    assert {one.kind for one in stage.journal.receipts.values()} == {OutcomeKind.WAIT}
+    assert deliver(stage, job, after_s=60).state is State.SENT
+
+
 # ---------------------------------------------------------------------------------------------------------- reports
 
 
