@@ -12,7 +12,7 @@ from typing import Literal
 from pipeline.errors import JobFailed, KeyReused, MemolineError, Misuse, NoSuchJob, PartUnreachable
 from pipeline.hosting.spool import hash_of, opened
 from pipeline.model import Job, Request, StoredRecording
-from workers.doors import Desk, head_of, job_id_of, register, request_for, request_for_object
+from workers.doors import Desk, head_of, job_id_of, keep_or_discard, register, request_for, request_for_object
 from workers.folders import files_under
 from workers.inbox import wish_of
 from workers.manifest import BadRow, Row, is_manifest, read_manifest
@@ -188,17 +188,17 @@ def _register_new(desk: Desk, request: Request) -> Job:
         return register(desk, request)
     path = Path(request.recording.uri.removeprefix("file://"))
     copy = desk.spool.put(path, request.recording.name)
+    copied = replace(request, recording=copy)
     try:
         if copy.sha256 != request.recording.sha256:
             raise JobFailed("source-changed", f"{path} changed while it was registered: run the backfill again.")
-        job = register(desk, replace(request, recording=copy))
+        job = register(desk, copied)
     except PartUnreachable:
         raise  # as in `doors.submit_stored`
     except MemolineError:
-        desk.parts.store.discard(copy)
+        keep_or_discard(desk, copied, None)
         raise
-    if job.recording.uri != copy.uri:
-        desk.parts.store.discard(copy)
+    keep_or_discard(desk, copied, job)
     return job
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -93,7 +94,8 @@ def _register_with_copy(desk: Desk, request: Request) -> Job:
 def keep_or_discard(desk: Desk, request: Request, job: Job | None) -> None:
     """Remove the copy that was made for a request where its job, or nobody, has no use for it."""
     if job is None or job.recording.uri != request.recording.uri:
-        desk.parts.store.discard(request.recording)
+        with suppress(MemolineError):  # what became of the request stands; the sweeper removes copies that nobody needs
+            desk.parts.store.discard(request.recording)
 
 
 def submit_object(desk: Desk, uri: str, wish: Wish) -> Job:
