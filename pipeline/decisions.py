@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from pipeline.copies import let_go
 from pipeline.errors import Fenced, JobFailed, Misuse, NotNow, PartUnreachable
 from pipeline.ledger.states import MAY_BE_TAKEN
 from pipeline.model import Job, State
 from pipeline.ports import Parts
 from pipeline.recall import forgotten
 from pipeline.recordings import Overflow
-from pipeline.settling import let_go
 
 _CANCELLABLE = (State.RECEIVED, State.PREPARING, State.HELD, State.HOSTED)
 _TRIES = 10

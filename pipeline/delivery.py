@@ -7,28 +7,19 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
+from pipeline.copies import let_go
 from pipeline.errors import Fenced, JobFailed, MemolineError, NotNow
 from pipeline.hosting.signing import unsigned
 from pipeline.messages import Attempt, Chat, Outcome, OutcomeKind
 from pipeline.model import Hosted, Job, State
+from pipeline.optouts import blocked, end
 from pipeline.ports import Parts
 from pipeline.recall import NOT_BEGUN, forgotten, recalled
 from pipeline.reconcile import SENDER_LOST, confirm_later
 from pipeline.sending.pacing import backoff_s, poll_after_s
 from pipeline.sending.quiet import quiet_until
-from pipeline.settling import let_go, settled
-from pipeline.standing import (
-    OPTED_OUT,
-    OPTED_OUT_TEXT,
-    Gate,
-    gate,
-    give_back,
-    give_up,
-    learn,
-    line_of,
-    opted_out,
-    too_old,
-)
+from pipeline.settling import settled
+from pipeline.standing import Gate, gate, give_back, give_up, learn, line_of, too_old
 
 DOWNLOAD_FAILED = "linq-download-failed"
 _PACED = "paced"
@@ -45,10 +36,8 @@ def send(parts: Parts, job: Job) -> Job:
     if too_old(parts, job):
         return forgotten(parts, job) or give_up(parts, job)
     chat = parts.ledger.chat(job.chat_id or "")
-    if opted_out(chat, job):
-        return forgotten(parts, job) or parts.ledger.move(
-            job, State.FAILED, by=parts.by, code=OPTED_OUT, message=OPTED_OUT_TEXT
-        )
+    if blocked(parts, chat, job):
+        return end(parts, job)
     if (until := quiet_until(parts.clock.now(), parts.rules.quiet, job.lane, job.time_zone)) > 0:
         why = "It is quiet hours where the person is: it is sent when they end."
         return _wait(parts, job, until - parts.clock.now(), "quiet-hours", why)

@@ -18,6 +18,7 @@ import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 
+from pipeline.copies import let_go
 from pipeline.delivery import send
 from pipeline.disk import writing_in
 from pipeline.errors import Fenced, JobFailed, KeyReused, MemolineError, Misuse, PartUnreachable, RecordingRejected
@@ -25,11 +26,12 @@ from pipeline.hosting.names import job_id_for
 from pipeline.lease import kept
 from pipeline.messages import StatusReport
 from pipeline.model import Hosted, Job, NewJob, Request, State
+from pipeline.optouts import end_waiting
 from pipeline.ports import Parts
 from pipeline.recall import forgotten
 from pipeline.reconcile import look, sender_lost
 from pipeline.sending.pacing import backoff_s, poll_after_s
-from pipeline.settling import Applied, apply_kept, apply_report, let_go
+from pipeline.settling import Applied, apply_kept, apply_report
 from pipeline.standing import give_up, too_old
 
 _GONE_FOR_GOOD = frozenset({"recording-gone", "superseded", "source-changed"})
@@ -101,8 +103,10 @@ def apply_reports(parts: Parts, reports: Sequence[StatusReport]) -> tuple[Applie
 
 
 def let_go_of(parts: Parts, applied: Sequence[Applied]) -> tuple[Job | None, ...]:
-    """The other half: copies of recordings whose memo turned out to have arrived go."""
+    """The other half: copies of recordings whose memo turned out to have arrived go, and jobs of who opted out end."""
     for now in applied:
+        if now.blocked:
+            end_waiting(parts, now.blocked)
         if now.adopted and now.job:
             let_go(parts, now.job)
     return tuple(now.job for now in applied)

@@ -80,13 +80,14 @@ class QuietHours:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Chat:
     """What the ledger knows of a chat. line: ours, on which it is. opted_out_at: when Linq refused a send because they
-    opted out; heard_at: when they last wrote. pauses: all that were ever made for it, its line or everybody and not
-    lifted; some may be over."""
+    opted out; heard_at: when they last wrote; asked_at: when Linq was asked about that. pauses: all that
+    were ever made for it, its line or everybody and not lifted; some may be over."""
 
     chat_id: str
     line: str | None = None
     opted_out_at: float = 0.0
     heard_at: float = 0.0
+    asked_at: float = 0.0
     pauses: tuple[Pause, ...] = ()
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from pipeline.copies import let_go
 from pipeline.messages import Attempt, Outcome, OutcomeKind
 from pipeline.model import Job, State
 from pipeline.ports import Parts
 from pipeline.sending.pacing import poll_after_s
-from pipeline.settling import let_go
 
 NOT_BEGUN = "not-begun"
 """Code of a job whose sender could not write its intent."""

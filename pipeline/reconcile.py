@@ -8,6 +8,7 @@ else waits for a person. So does a job whose list cannot be read for a day.
 
 from __future__ import annotations
 
+from pipeline.copies import let_go
 from pipeline.errors import Fenced, MemolineError
 from pipeline.model import Job, State
 from pipeline.ports import Parts
@@ -15,7 +16,7 @@ from pipeline.recall import NOT_BEGUN, lost
 from pipeline.sending.matching import Found, match
 from pipeline.sending.outcomes import probably_not_sent
 from pipeline.sending.pacing import look_after_s, poll_after_s
-from pipeline.settling import MATCHING_OFF, let_go, names_of, settled
+from pipeline.settling import MATCHING_OFF, names_of, settled
 
 SENDER_LOST = "sender-lost"
 LOOKS = 2

@@ -5,14 +5,16 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 
-from pipeline.errors import Fenced, MemolineError
+from pipeline.copies import let_go
+from pipeline.errors import Fenced
 from pipeline.hosting.names import memo_names
 from pipeline.messages import StatusReport
 from pipeline.model import Job, State
+from pipeline.optouts import OPTED_OUT, heard_from, they_opted_out
 from pipeline.ports import Parts
 from pipeline.sending.matching import shows
 from pipeline.sending.pacing import poll_after_s
-from pipeline.standing import OPTED_OUT, chat_health, heard_from, line_status, they_opted_out
+from pipeline.standing import chat_health, line_status
 
 MATCHING_OFF = "matching-off"
 """The flag of the ledger by which lost sends are not looked for by file name any more."""
@@ -31,13 +33,6 @@ def names_of(parts: Parts, job: Job) -> frozenset[str]:
     return memo_names(parts.secret, job.job_id, job.epoch)
 
 
-def let_go(parts: Parts, job: Job) -> Job:
-    """Remove our own copy of a recording that no step needs any more."""
-    with suppress(MemolineError):  # a copy left over costs space; nothing else depends on it
-        parts.store.discard(job.recording)
-    return job
-
-
 def settled(parts: Parts, job: Job) -> Job:
     """The job after all that Linq is known to have reported about its message: a report may have come at a moment when
     nobody could apply it."""
@@ -50,20 +45,22 @@ def settled(parts: Parts, job: Job) -> Job:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Applied:
     """What became of a kept report. done: it need not be looked at again. job: whose it is, where one is known.
-    adopted: only by it did the job learn that Linq took the memo."""
+    adopted: only by it did the job learn that Linq took the memo. blocked: the chat whose recipient opted out by it."""
 
     done: bool
     job: Job | None = None
     adopted: bool = False
+    blocked: str | None = None
 
 
 def apply_kept(parts: Parts, report: StatusReport) -> Applied:
     """Apply a report that is kept. One that fits no job yet is found by `settled` once there is one."""
     if scope := scope_of(report):
         at = report.occurred_at or parts.clock.now()
-        if parts.ledger.stand(scope, report.status, at):
+        news = parts.ledger.stand(scope, report.status, at)
+        if news:
             _heard(parts, report, at)
-        return Applied(done=True)
+        return Applied(done=True, blocked=report.chat_id if news and report.status == OPTED_OUT else None)
     if report.health and report.chat_id:
         chat_health(parts, report.chat_id, report.health)
     job = parts.ledger.find_message(report)

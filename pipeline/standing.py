@@ -1,4 +1,4 @@
-"""Who may be sent to now: age, opt-outs, pauses of a chat, of a line or of everybody, and the circuit breaker.
+"""Who may be sent to now: age, pauses of a chat, of a line or of everybody, and the circuit breaker.
 
 The breaker is a pause of everybody (`linq`) that is not simply over with its time: then one job may try (a probe), and
 all others wait for what comes of it. An outage of Linq so costs one attempt now and then, not one of every job."""
@@ -11,15 +11,14 @@ from dataclasses import dataclass, replace
 from pipeline.errors import MemolineError
 from pipeline.messages import Chat, Outcome, Pause, PauseScope
 from pipeline.model import Job, State
+from pipeline.optouts import OPTED_OUT, end_waiting, they_opted_out
 from pipeline.ports import Parts
 
 EVERYBODY = "linq"
 CHAT_CRITICAL = "chat-critical"
-OPTED_OUT = "opted-out"
 UNAUTHORIZED = "linq-unauthorized"
 
-OPTED_OUT_TEXT = "They opted out: no more memos until they write."
-
+_CRITICAL = "CRITICAL"
 _CRITICAL_S = 900.0
 _FLAGGED_S = 3_600.0
 """How long a line that was flagged waits: when it may send again is reported, or found out by one refusal."""
@@ -44,19 +43,9 @@ class Gate:
     probe: Pause | None = None
 
 
-def heard_from(parts: Parts, chat_id: str, at: float) -> None:
-    """They wrote, at this time, and not to opt out: that lifts an earlier opt-out, for new jobs."""
-    parts.ledger.note_chat(chat_id, heard_at=at)
-
-
-def they_opted_out(parts: Parts, chat_id: str, at: float, said: str = "") -> None:
-    """They opted out: what waits in the chat FAILS, and so does what comes, until they write."""
-    parts.ledger.opt_out(chat_id, at=at, code=OPTED_OUT, message=f"{OPTED_OUT_TEXT} {said}".rstrip(), by=parts.by)
-
-
 def chat_health(parts: Parts, chat_id: str, health: str) -> None:
     """What Linq says of a chat's health: CRITICAL pauses it; before more is sent, Linq is asked again."""
-    if health == "CRITICAL":
+    if health == _CRITICAL:
         parts.ledger.pause(f"chat:{chat_id}", parts.clock.now() + _CRITICAL_S, CHAT_CRITICAL)
 
 
@@ -81,13 +70,6 @@ def give_up(parts: Parts, job: Job) -> Job:
     return parts.ledger.move(job, State.FAILED, by=parts.by, code="too-old", message=why)
 
 
-def opted_out(chat: Chat, job: Job) -> bool:
-    """Whether their opt-out concerns the job: they did not write since, or it was under way already. Pure."""
-    if not chat.opted_out_at:
-        return False
-    return chat.heard_at <= chat.opted_out_at or 0 < job.sending_since <= chat.opted_out_at
-
-
 def gate(parts: Parts, chat: Chat) -> Gate:
     """Whether the chat may be sent to now."""
     now = parts.clock.now()
@@ -95,10 +77,13 @@ def gate(parts: Parts, chat: Chat) -> Gate:
     if running:
         return Gate(pause=max(running, key=lambda pause: pause.until))
     for pause in chat.pauses:
-        if pause.why == CHAT_CRITICAL and _still_critical(parts, chat.chat_id):
+        health = _health(parts, chat.chat_id) if pause.why == CHAT_CRITICAL else None
+        if health == _CRITICAL:
             again = replace(pause, until=now + _CRITICAL_S)
             parts.ledger.pause(again.scope, again.until, again.why)
             return Gate(pause=again)
+        if health is not None:
+            parts.ledger.lift(pause.scope, pause)
     breaker = _breaker(chat)
     if breaker is None:
         return Gate()
@@ -119,7 +104,8 @@ def learn(parts: Parts, chat: Chat, went: Gate, outcome: Outcome) -> None:
     on which line the chat is."""
     now = parts.clock.now()
     if outcome.code == OPTED_OUT:
-        they_opted_out(parts, chat.chat_id, now, outcome.message)
+        they_opted_out(parts, chat.chat_id, now)
+        end_waiting(parts, chat.chat_id, outcome.message)
     if outcome.line and outcome.line != chat.line:
         parts.ledger.note_chat(chat.chat_id, line=outcome.line)
     if outcome.pause in (PauseScope.CHAT, PauseScope.LINE):
@@ -179,8 +165,9 @@ def _breaker(chat: Chat) -> Pause | None:
     return next((pause for pause in chat.pauses if pause.scope == EVERYBODY), None)
 
 
-def _still_critical(parts: Parts, chat_id: str) -> bool:
+def _health(parts: Parts, chat_id: str) -> str | None:
+    """How Linq says that a chat is; None where it does not say."""
     with suppress(MemolineError):
         seen = parts.messenger.chat(chat_id)
-        return seen is not None and seen.health == "CRITICAL"
-    return False
+        return seen.health if seen else None
+    return None

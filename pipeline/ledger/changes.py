@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from pipeline.errors import Fenced, KeyReused, NoSuchJob
 from pipeline.ledger.rows import changed_columns, new_row, plain, to_job
-from pipeline.ledger.states import WAITING
-from pipeline.ledger.tables import history, in_states, jobs
+from pipeline.ledger.tables import history, jobs
 from pipeline.ledger.upsert import inserted
 from pipeline.model import HistoryEntry, Job, NewJob, State
 
@@ -68,14 +66,6 @@ def move(
     moved = compare_and_set(connection, job, columns)
     _remember(connection, job.state, moved, now=now, by=by)
     return moved
-
-
-def fail_waiting(connection: Connection, chat_id: str, *, now: float, by: str, code: str, message: str) -> None:
-    """FAIL all jobs of a chat that wait to be sent. Whoever works on one of them is fenced."""
-    rows = connection.execute(select(jobs).where(jobs.c.chat_id == chat_id, in_states(WAITING))).mappings().all()
-    for job in map(to_job, rows):
-        with suppress(Fenced):  # the next step of whoever was faster asks about the chat
-            move(connection, job, State.FAILED, now=now, by=by, code=code, message=message, changes={})
 
 
 def renew(connection: Connection, job: Job, lease_until: float) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from sqlalchemy import RowMapping, bindparam, delete, func, select, update
 
-from pipeline.ledger import changes
 from pipeline.ledger.engine import Database
 from pipeline.ledger.tables import chats, marks, pauses
 from pipeline.ledger.upsert import insert_new, put
@@ -42,11 +41,17 @@ class ChatLedger:
             if heard_at:
                 connection.execute(update(chats).where(here, c.heard_at < heard_at).values(heard_at=heard_at))
 
-    def opt_out(self, chat_id: str, *, at: float, code: str, message: str, by: str) -> None:
-        """Write down that they opted out at this time; the chat's waiting jobs FAIL with it, in one commit."""
+    def opt_out(self, chat_id: str, *, at: float) -> None:
+        """Write down that they opted out at this time."""
         with self.database.write() as connection:
             put(connection, chats, {"chat_id": chat_id, "opted_out_at": at}, by=("chat_id",), larger="opted_out_at")
-            changes.fail_waiting(connection, chat_id, now=self._clock.now(), by=by, code=code, message=message)
+
+    def may_ask(self, chat_id: str, *, every_s: float) -> bool:
+        """Whether Linq may be asked about a chat: True for one caller in so many seconds."""
+        now = self._clock.now()
+        long_ago = (chats.c.chat_id == chat_id) & (chats.c.asked_at <= now - every_s)
+        with self.database.write() as connection:
+            return connection.execute(update(chats).where(long_ago).values(asked_at=now)).rowcount == 1
 
     def pause(self, scope: str, until: float, why: str) -> None:
         """Let a scope (`linq`, `line:NUMBER`, `chat:ID`) wait until a time; a longer pause is never shortened."""
@@ -60,10 +65,12 @@ class ChatLedger:
         with self.database.write() as connection:
             return connection.execute(update(pauses).where(same).values(until_at=until)).rowcount == 1
 
-    def lift(self, scope: str) -> bool:
-        """End a pause; False where there is none."""
+    def lift(self, scope: str, as_read: Pause | None = None) -> bool:
+        """End a pause, with as_read only where it is still that one; False where there is none."""
+        here = pauses.c.scope == scope
         with self.database.write() as connection:
-            return connection.execute(delete(pauses).where(pauses.c.scope == scope)).rowcount == 1
+            same = here if as_read is None else here & (pauses.c.until_at == as_read.until)
+            return connection.execute(delete(pauses).where(same)).rowcount == 1
 
     def pauses(self, now: float) -> tuple[Pause, ...]:
         """All pauses that are not over, the longest first."""

@@ -130,6 +130,10 @@ class SqlLedger(ReportLedger, ChatLedger, BackfillLedger):
         is passed over until it is due; one that backs off (`retry_at`) is not; one that may be on its way is first."""
         return self._select(queries.heads(), {"chat_id": chat_id, "now": now})
 
+    def waiting(self, chat_id: str, limit: int) -> tuple[Job, ...]:
+        """Jobs of a chat of which nothing is on its way, oldest first."""
+        return self._select(queries.waiting(chat_id, limit))
+
     def due(self, now: float, limit: int) -> tuple[Job, ...]:
         """Jobs that should be hinted, at most `limit`, fairly mixed: RECEIVED and due; PREPARING with a lease that ran
         out; HOSTED, due and the head of its lane; SENDING past its deadline; UNCONFIRMED with a look due; SENT with a

@@ -26,7 +26,16 @@ from sqlalchemy import (
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from pipeline.backfills import HELD_BACK, BackfillState
-from pipeline.ledger.states import ENDED_UNSENT, IN_FLIGHT, KEEPS_PLACE, MAY_BE_TAKEN, MAY_STEP_ASIDE, OPEN, POLLED
+from pipeline.ledger.states import (
+    ENDED_UNSENT,
+    IN_FLIGHT,
+    KEEPS_PLACE,
+    MAY_BE_TAKEN,
+    MAY_STEP_ASIDE,
+    OPEN,
+    POLLED,
+    WAITING,
+)
 from pipeline.ledger.tables import ZERO, backfills, fixed, in_states, jobs
 from pipeline.messages import StatusReport
 from pipeline.model import Job, Lane, State
@@ -142,6 +151,12 @@ def listed(
     if chat_id is not None:
         found = found.where(jobs.c.chat_id == chat_id)
     return found if code is None else found.where(jobs.c.code == code)
+
+
+def waiting(chat_id: str, limit: int) -> Select[Any]:
+    """Jobs of a chat that wait to be sent, oldest first; within the index of open ones."""
+    here = and_(jobs.c.chat_id == chat_id, in_states(OPEN), in_states(WAITING))
+    return select(jobs).where(here).order_by(jobs.c.seq).limit(limit)
 
 
 def recordings_needed(ended_after: float) -> tuple[Select[Any], ...]:

@@ -131,6 +131,7 @@ chats: Final = Table(
     Column("line", Text),
     _time("opted_out_at"),
     _time("heard_at"),
+    _time("asked_at"),
 )
 
 marks: Final = Table(

@@ -67,7 +67,7 @@ class Linq:
         if sim.chance(weather.linq_refused):
             raise httpx.ConnectError("refused", request=request)
         self._trace(request, "connection.connect_tcp.complete", {"return_value": Socket()})
-        self._may_freeze()
+        self.world.may_freeze()
         sim.pause("is connected", 0.001)
         self._trace(request, "http11.send_request_headers.started", {})
         chat_id = request.url.path.split("/")[-2]
@@ -79,7 +79,7 @@ class Linq:
         plan, trace_id = self._plan(), sim.random.randbytes(16).hex()
         result: list[Answer] = []
         sim.spawn(self.process, "takes", lambda: self._decide(post, plan, trace_id, result), after_s=plan.after_s)
-        self._may_freeze()
+        self.world.may_freeze()
         done_at = sim.now() + plan.after_s + 0.01
         sim.pause("POST under way", max(min(done_at, gives_up_at) - sim.now(), 0.001))
         # Who wakes from a freeze finds the answer and the end of his time at once: either may be seen first.
@@ -98,13 +98,6 @@ class Linq:
         return httpx.Response(
             status, content=body if isinstance(body, str) else json.dumps(body), headers=headers, request=request
         )
-
-    def _may_freeze(self) -> None:
-        """A sender stops at the worst moments: before the first byte, and while the answer is on its way."""
-        sim = self.sim
-        if sim.chance(self.world.weather.freeze_in_post / 2):
-            sim.freeze(sim.task.process, sim.random.uniform(50, 500))
-            self.auditor.on_trouble(sim.task.process, forgets=False)
 
     def _plan(self) -> Plan:
         sim, weather = self.sim, self.world.weather
@@ -212,7 +205,7 @@ class Linq:
         if parts[-1] == "messages":
             body = self._list(parts[-2], request.url.params.get("cursor"))
         elif parts[-2] == "chats":
-            body = {"id": parts[-1], "is_group": False, "handles": [{"handle": LINE, "is_me": True}]}
+            body = self._chat(parts[-1])
         else:
             body = self._one(parts[-1])
         sim.pause("reads Linq's answer")
@@ -230,6 +223,11 @@ class Linq:
             "messages": [_row(m) for m in page],
             "next_cursor": _place(page[-1]) if len(rest) > len(page) else None,
         }
+
+    def _chat(self, chat_id: str) -> dict[str, object]:
+        health = "OPTED_OUT" if chat_id in self.world.opted_out else "HEALTHY"
+        line = {"handle": LINE, "is_me": True}
+        return {"id": chat_id, "is_group": False, "handles": [line], "health_status": {"status": health}}
 
     def _one(self, message_id: str) -> dict[str, object] | None:
         message = self.world.messages.get(message_id)

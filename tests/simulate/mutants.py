@@ -101,7 +101,7 @@ MUTANTS: dict[str, tuple[tuple[Any, str, Any], ...]] = {
     "sends whatever is ready": ((SqlLedger, "heads", _sends_what_is_ready),),
     "writes no intent": ((S3Journal, "begin", lambda *_: True),),
     "never asks whose intent it is": ((S3Journal, "begin", _never_asks_whose_intent_it_is),),
-    "ignores opt-outs": ((delivery, "opted_out", lambda *_: False),),
+    "ignores opt-outs": ((delivery, "blocked", lambda *_: False),),
     "overlooks claims that have lapsed": ((SqlLedger, "due", _overlooks_lapsed_claims),),
 }
 """What the bug does → what is put in whose place."""

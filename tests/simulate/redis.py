@@ -96,6 +96,8 @@ class Pacer:
         wait_s = self._ask(chat_id, asked_at)
         if not wait_s:
             self._redis.windows[chat_id].append(asked_at)
+            self._redis.world.may_freeze()
+            self._redis.world.sim.pause("has taken a place")
         return wait_s
 
     def _ask(self, chat_id: str, now: float) -> float:

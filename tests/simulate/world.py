@@ -159,6 +159,13 @@ class World:
             self.by_chat[post.chat_id].append(message)
         return message
 
+    def may_freeze(self) -> None:
+        """A sender stops at the worst moments: before the first byte, and while the answer is on its way."""
+        sim = self.sim
+        if sim.chance(self.weather.freeze_in_post / 2):
+            sim.freeze(sim.task.process, sim.random.uniform(50, 500))
+            sim.on_freeze(sim.task.process)
+
     def new_id(self) -> str:
         """A UUID from the seed."""
         return str(uuid.UUID(int=self.sim.random.getrandbits(128), version=4))

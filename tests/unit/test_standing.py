@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import decisions, jobs, standing
+from pipeline import decisions, jobs, optouts, standing
 from pipeline.errors import JobFailed
 from pipeline.messages import ChatSeen, ListedMessage, MessageList, Outcome, OutcomeKind, PauseScope
 from pipeline.model import Job, State
@@ -58,7 +58,7 @@ def test_an_opt_out_ends_what_waits_and_what_comes(stage: Stage) -> None:
     assert stage.ledger.get(waits.job_id).code == "opted-out"
     new = sent(stage, "three")
     assert (new.state, new.code, len(stage.linq.posts)) == (State.FAILED, "opted-out", 1)
-    standing.heard_from(stage.parts, CHAT, stage.clock.at + 1)
+    optouts.heard_from(stage.parts, CHAT, stage.clock.at + 1)
     assert sent(stage, "four").state is State.SENT
     assert len(stage.linq.posts) == 2
 
@@ -67,7 +67,7 @@ def test_what_they_wrote_before_does_not_lift_it(stage: Stage) -> None:
     """A webhook may be half an hour late."""
     stage.linq.outcomes = [OPTED_OUT, ACCEPTED]
     sent(stage, "one")
-    standing.heard_from(stage.parts, CHAT, stage.clock.at - 60)
+    optouts.heard_from(stage.parts, CHAT, stage.clock.at - 60)
     assert sent(stage, "two").code == "opted-out"
 
 
@@ -75,8 +75,8 @@ def test_a_job_that_was_under_way_is_not_a_new_one(stage: Stage) -> None:
     """Unknown when they opted out, found absent after they wrote: it was meant for the time before."""
     stage.linq.outcomes = [UNAVAILABLE, OPTED_OUT, ACCEPTED]
     doubtful = sent(stage, "one")
-    standing.they_opted_out(stage.parts, CHAT, stage.clock.at)
-    standing.heard_from(stage.parts, CHAT, stage.clock.at + 1)
+    optouts.they_opted_out(stage.parts, CHAT, stage.clock.at)
+    optouts.heard_from(stage.parts, CHAT, stage.clock.at + 1)
     for _ in range(4):
         doubtful = deliver(stage, doubtful, after_s=61)
     assert (doubtful.state, doubtful.code, len(stage.linq.posts)) == (State.FAILED, "opted-out", 1)
@@ -89,7 +89,7 @@ def test_a_person_may_try_an_opted_out_job_again(stage: Stage) -> None:
     decisions.retry(stage.parts, job)
     jobs.prepare(stage.parts, job.job_id)
     assert (deliver(stage, job).code, len(stage.linq.posts)) == ("opted-out", 1)
-    standing.heard_from(stage.parts, CHAT, stage.clock.at + 1)
+    optouts.heard_from(stage.parts, CHAT, stage.clock.at + 1)
     decisions.retry(stage.parts, stage.ledger.get(job.job_id))
     jobs.prepare(stage.parts, job.job_id)
     assert deliver(stage, job).state is State.SENT
@@ -151,6 +151,18 @@ def test_a_critical_chat_waits_until_it_is_better(stage: Stage) -> None:
     assert (job.state, job.code, stage.linq.posts) == (State.HOSTED, "paused", [])
     stage.linq.chats = {CHAT: ChatSeen(line="+1", health="AT_RISK")}
     assert deliver(stage, job, after_s=901).state is State.SENT
+    assert not stage.ledger.chat(CHAT).pauses, "what is over is not asked about for ever"
+
+
+def test_a_pause_is_not_lifted_where_linq_does_not_answer(stage: Stage) -> None:
+    """The send goes, and the next one asks again; nor is one lifted that was made meanwhile."""
+    standing.chat_health(stage.parts, CHAT, "CRITICAL")
+    stage.clock.at += 901
+    assert sent(stage, "one").state is State.SENT
+    (pause,) = stage.ledger.chat(CHAT).pauses
+    standing.chat_health(stage.parts, CHAT, "CRITICAL")
+    assert not stage.ledger.lift(pause.scope, pause)
+    assert stage.ledger.chat(CHAT).pauses
 
 
 # ---------------------------------------------------------------------------------------------- the circuit breaker

@@ -185,20 +185,27 @@ def test_what_is_known_of_a_chat_grows(ledger: SqlLedger, clock: SetClock) -> No
     assert ledger.chat("x") == Chat(chat_id="x")
     ledger.note_chat("x", line="+1", heard_at=20)
     ledger.note_chat("x", heard_at=10)
-    ledger.opt_out("x", at=1_000, code="opted-out", message="They opted out.", by="test")
+    ledger.opt_out("x", at=1_000)
     assert ledger.chat("x") == Chat(chat_id="x", line="+1", heard_at=20, opted_out_at=1_000)
 
 
-def test_an_opt_out_fails_what_waits_in_its_chat(ledger: SqlLedger) -> None:
-    """Nothing of another chat, and nothing that may be on its way."""
-    waits, flies = add(ledger), add(ledger, "b")
-    other = add(ledger, "c", chat_id=OTHER_CHAT)
+def test_what_waits_in_a_chat(ledger: SqlLedger) -> None:
+    """Nothing of another chat, nothing that may be on its way, the oldest first, and no more than asked for."""
+    waits, flies, also = add(ledger), add(ledger, "b"), add(ledger, "d")
+    add(ledger, "c", chat_id=OTHER_CHAT)
     hosted = ledger.move(ledger.move(flies, State.PREPARING, by="t"), State.HOSTED, by="t", hosted=a_memo())
     ledger.move(hosted, State.SENDING, by="t", send_attempts=1)
-    ledger.opt_out(CHAT, at=1_000, code="opted-out", message="They opted out.", by="test")
-    states = [ledger.get(job.job_id).state for job in (waits, flies, other)]
-    assert states == [State.FAILED, State.SENDING, State.RECEIVED]
-    assert ledger.history(waits.job_id)[-1].code == "opted-out"
+    assert [job.job_id for job in ledger.waiting(CHAT, 10)] == [waits.job_id, also.job_id]
+    assert [job.job_id for job in ledger.waiting(CHAT, 1)] == [waits.job_id]
+
+
+def test_one_caller_in_a_while_may_ask_about_a_chat(ledger: SqlLedger, clock: SetClock) -> None:
+    """And nobody about one of which nothing is known."""
+    assert not ledger.may_ask("x", every_s=60)
+    ledger.opt_out("x", at=clock.time)
+    assert [ledger.may_ask("x", every_s=60) for _ in range(2)] == [True, False]
+    clock.time += 60
+    assert ledger.may_ask("x", every_s=60)
 
 
 def test_the_secret_stays(ledger: SqlLedger, url: str, clock: SetClock) -> None:
