@@ -9,15 +9,13 @@ from secrets import token_hex
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from pipeline.errors import JobFailed, Misuse
-from pipeline.sending.subscriptions import Subscription, Subscriptions, try_receiver
+from pipeline.sending.subscriptions import ROTATION, Subscription, Subscriptions, try_receiver
 from pipeline.sending.webhooks import NEEDED_EVENTS, NEW_VERSION, OLD_VERSION
 from pipeline.settings import Settings, is_loopback
 from workers.webhook_secrets import FILE, KeptSecret, changing, keep, read_kept, retire
 from workers.wiring import open_messenger
 
 RECEIVER = "/webhooks/linq"
-_MARK = "rotation"
-"""A query parameter by which the target of a new subscription differs from that of the one that it replaces."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +36,8 @@ def open_subscriptions(settings: Settings) -> Subscriptions:
 
 
 def create(settings: Settings, url: str, lines: Sequence[str] = ()) -> Made:
-    """See to it that a subscription leads to this URL.
+    """See to it that a subscription leads to this URL. lines: whose events it gets; where none are named, a new one
+    gets those of all, and one that is there already keeps its own.
 
     Raises Misuse (`bad-url`), JobFailed (`secret-unknown` where there is one whose secret nobody here knows,
     `linq-refused`), PartUnreachable."""
@@ -47,7 +46,7 @@ def create(settings: Settings, url: str, lines: Sequence[str] = ()) -> Made:
         found = at_linq.all()
         same = [one for one in found if base_of(one.target_url) == target]
         if same:
-            return _already(settings, at_linq, same[-1])
+            return _already(settings, at_linq, same[-1], lines)
         made, secret = at_linq.create(target, wanted(at_linq), lines)
         return _kept(settings, made, secret)
 
@@ -163,7 +162,7 @@ def target_of(url: str) -> str:
         text = f"{url!r} is no URL that Linq can call: give https://your.host (http:// for this machine alone)."
         raise Misuse("bad-url", text)
     path = parts.path if parts.path.strip("/") else RECEIVER
-    query = {name: value for name, value in parse_qsl(parts.query) if name != _MARK}
+    query = {name: value for name, value in parse_qsl(parts.query) if name != ROTATION}
     if query.get("version") not in (None, OLD_VERSION):
         del query["version"]
     return urlunsplit((parts.scheme, parts.netloc, path, urlencode({"version": NEW_VERSION} | query), ""))
@@ -180,10 +179,10 @@ def base_of(target_url: str) -> str:
 def marked(target_url: str, mark: str) -> str:
     """The target of a subscription that replaces one."""
     parts = urlsplit(base_of(target_url))
-    return urlunsplit(parts._replace(query=f"{parts.query}&{_MARK}={mark}"))
+    return urlunsplit(parts._replace(query=f"{parts.query}&{ROTATION}={mark}"))
 
 
-def _already(settings: Settings, at_linq: Subscriptions, found: Subscription) -> Made:
+def _already(settings: Settings, at_linq: Subscriptions, found: Subscription, lines: Sequence[str]) -> Made:
     if secret_of(settings, found) is None:
         text = (
             f"Subscription {found.id} leads to {found.target_url} already, and its secret is not known here: set "
@@ -191,8 +190,9 @@ def _already(settings: Settings, at_linq: Subscriptions, found: Subscription) ->
         )
         raise JobFailed("secret-unknown", text, subscription_id=found.id)
     missing = [event for event in wanted(at_linq) if event not in found.events]
-    if missing or not found.active:
-        at_linq.update(found.id, events=[*found.events, *missing])
+    others = lines and set(lines) != set(found.lines)
+    if missing or others or not found.active:
+        found = at_linq.update(found.id, events=[*found.events, *missing], lines=lines or found.lines)
     return Made(subscription=found, new=False)
 
 

@@ -19,6 +19,8 @@ from pipeline.errors import JobFailed
 from pipeline.sending.webhooks import sign
 
 PATH = "/v3/webhook-subscriptions"
+ROTATION = "rotation"
+"""A query parameter by which the target of a new subscription differs from that of the one that it replaces."""
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 TRY_TIMEOUT_S = 10.0
 """As long as Linq waits."""
@@ -78,9 +80,10 @@ class Subscriptions:
             raise JobFailed("linq-refused", "Linq made a subscription and told no signing secret: rotate it.")
         return _subscription(made), secret
 
-    def update(self, subscription_id: str, *, events: Sequence[str]) -> None:
-        """Set what a subscription hears of, and switch it on."""
-        self._linq.call("PUT", f"{PATH}/{subscription_id}", {"subscribed_events": list(events), "is_active": True})
+    def update(self, subscription_id: str, *, events: Sequence[str], lines: Sequence[str]) -> Subscription:
+        """Set what a subscription hears of, and of whose lines (none: of all), and switch it on. Returns it so."""
+        body = {"subscribed_events": list(events), "phone_numbers": list(lines), "is_active": True}
+        return _subscription(self._linq.call("PUT", f"{PATH}/{subscription_id}", body).body)
 
     def delete(self, subscription_id: str) -> None:
         """Remove a subscription; what it had still to deliver is dropped."""

@@ -315,6 +315,16 @@ def long_wav(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "long.wav"
 
 
+@pytest.mark.parametrize("arguments", ["worker audio", "watch", "sweep", "serve"])
+def test_a_process_that_is_told_to_stop_before_it_is_ready_ends_well(arguments: str) -> None:
+    """SIGTERM while the settings are read: 0, as later on."""
+    code = (
+        "import os, signal, sys, pipeline.settings as settings; from workers.cli import main; "
+        "settings.load_settings = lambda: os.kill(os.getpid(), signal.SIGTERM); main()"
+    )
+    assert subprocess.run([sys.executable, "-c", code, *arguments.split()], check=False).returncode == 0
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
 @pytest.mark.parametrize("count", [1, 3])
 def test_a_command_that_is_told_to_stop_leaves_nothing(

@@ -14,6 +14,8 @@ from pydantic import SecretStr
 
 from infra.local.sandbox.companions import MemoServer, WebhookReceiver
 from infra.local.sandbox.pytest_plugin import LinqSandbox
+from infra.local.subscription import subscribe
+from pipeline.sending.webhooks import NEEDED_EVENTS
 from pipeline.settings import Settings
 from tests.support.embedded import Ran
 from tests.support.waiting import eventually
@@ -87,6 +89,32 @@ def test_made_once_checked_and_removed(run: Run, web: Served, home: Path) -> Non
     assert run("list").rows == []
     assert run("remove").status == 1
     assert len(secrets_of(home)) == 1, "what it signed is taken for a while"
+
+
+def test_lines_that_are_named_later_count(run: Run, web: Served, linq_sandbox: LinqSandbox) -> None:
+    """Made for one line, then for two; without a word about lines they stay as they are, and so do the events."""
+    first = run("create", "--url", web.url, "--line", "+15550001").rows[0]
+    both = ["--line", "+15550001", "--line", "+15550002"]
+    assert run("create", "--url", web.url, *both).rows[0]["subscription_id"] == first["subscription_id"]
+    run("create", "--url", web.url)
+    (one,) = linq_sandbox.client().webhook_subscriptions.list().subscriptions
+    assert one.phone_numbers == ["+15550001", "+15550002"]
+    assert set(NEEDED_EVENTS) <= set(one.subscribed_events)
+
+
+def test_what_a_rotation_made_outlives_a_restart_of_the_embedded_linq(
+    run: Run, web: Served, linq_sandbox: LinqSandbox
+) -> None:
+    """The supervisor looks after the subscription at each start: one that was rotated is left as it is."""
+    target, at = f"{web.url}/webhooks/linq?version=2026-02-03", (linq_sandbox.base_url, linq_sandbox.api_key)
+    secret = run("create", "--url", web.url, "--show-secret").rows[0]["signing_secret"]
+    assert subscribe(*at, target, secret) == secret
+    rotated = run("rotate").rows[0]["subscription_id"]
+    assert subscribe(*at, target, secret) == secret
+    assert [row["subscription_id"] for row in run("list").rows] == [rotated]
+    moved = target.replace("127.0.0.1", "localhost")
+    assert subscribe(*at, moved, secret) not in ("", secret)
+    assert [row["target_url"] for row in run("list").rows] == [moved], "a receiver that moved gets its own"
 
 
 def test_a_rotation_loses_nothing(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
@@ -23,6 +24,7 @@ def worker(kind: str, as_json: bool) -> int:  # noqa: ARG001 (errors are JSON th
     """Work on a queue: audio prepares recordings (one slot a core), send delivers memos."""
     if kind not in ("audio", "send"):
         raise Misuse("usage", f"{kind!r} is no worker: say `memoline worker audio` or `memoline worker send`.")
+    _may_be_told_early()
     from pipeline.settings import load_settings
     from workers.worker import run_worker
 
@@ -34,6 +36,7 @@ def worker(kind: str, as_json: bool) -> int:  # noqa: ARG001 (errors are JSON th
 @json_lines
 def watch(as_json: bool) -> int:  # noqa: ARG001
     """Watch the inbox bucket, and register what is dropped there."""
+    _may_be_told_early()
     from workers.watcher import watch_for_ever
 
     settings = _ready_to_log()
@@ -45,6 +48,7 @@ def watch(as_json: bool) -> int:  # noqa: ARG001
 @json_lines
 def sweep(as_json: bool) -> int:  # noqa: ARG001
     """Find every job that should move, and hint it again."""
+    _may_be_told_early()
     from workers.sweeper import sweep_for_ever
 
     settings = _ready_to_log()
@@ -56,6 +60,7 @@ def sweep(as_json: bool) -> int:  # noqa: ARG001
 @json_lines
 def serve(as_json: bool) -> int:  # noqa: ARG001
     """Serve the HTTP door and the webhook receiver."""
+    _may_be_told_early()
     from workers.web import serve as serve_web
 
     settings = _ready_to_log()
@@ -70,6 +75,11 @@ def _ready_to_log() -> Settings:
     settings = load_settings()
     set_up_logging()
     return settings
+
+
+def _may_be_told_early() -> None:
+    """Being told to stop is no failure of a process, also before it has begun to listen for that by itself."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
 
 def _until_told() -> threading.Event:

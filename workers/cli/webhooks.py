@@ -27,7 +27,13 @@ def webhooks() -> None:
 
 @webhooks.command()
 @click.option("--url", required=True, metavar="URL", help="Where Linq reaches `memoline serve`: https://your.host")
-@click.option("--line", "lines", multiple=True, metavar="NUMBER", help="Only events of this line of yours; repeatable.")
+@click.option(
+    "--line",
+    "lines",
+    multiple=True,
+    metavar="NUMBER",
+    help="Only events of this line of yours; repeatable. Without it, one that is there already keeps its lines.",
+)
 @show_secret
 @json_lines
 def create(url: str, lines: tuple[str, ...], show_secret: bool, as_json: bool) -> int:
