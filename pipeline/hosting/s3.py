@@ -35,17 +35,21 @@ _NOT_NOW = frozenset(
     {
         "408",
         "429",
+        "BadDigest",
         "IncompleteBody",
         "OperationAborted",
-        "RequestThrottled",
+        "OverLimit",
+        "RequestExpired",
         "RequestTimeTooSkewed",
         "RequestTimeout",
         "SlowDown",
-        "Throttling",
-        "ThrottlingException",
+        "TokenRefreshRequired",
+        "TooManyRequestsException",
+        "XAmzContentSHA256Mismatch",
     }
 )
-"""Codes of a 4xx that may be gone at the next try."""
+"""Codes of a 4xx that may be gone at the next try, as those are that name a throttle (`KMS.ThrottlingException` …)."""
+_THROTTLED = "throttl"
 _NOTHING_OF_THE_MACHINE = {
     # (name in the config file, environment variable, default, conversion), as botocore's session reads them
     "profile": (None, None, None, None),
@@ -300,7 +304,8 @@ def translated(what: str, endpoint_url: str | None) -> Iterator[None]:
             raise _Gone(code) from None
         if code in _CONFLICT:
             raise _Conflict(code) from None
-        if code in _DENIED or (400 <= status < 500 and code not in _NOT_NOW):
+        passes = code in _NOT_NOW or _THROTTLED in code.lower()
+        if code in _DENIED or (400 <= status < 500 and not passes):
             text = f"{what} cannot be used ({code}): check its name and the AWS credentials."
             raise Misuse("s3-refused", text, reason=code) from None
         raise PartUnreachable("s3-unreachable", f"S3 answers {status or code} ({code}): try again.") from None
