@@ -66,8 +66,8 @@ class Messenger(Protocol):
 
 class Pacer(Protocol):
     """Shared by all workers: at most 30 messages in any 60 s a chat, and a line's own limit in any 24 h (line: None
-    where there is none); a backfill leaves a tenth of both to live memos. wait_s: the seconds until a place is free, 0 =
-    there is one. take: the same, and then the place is taken, for `pacing.PLACE_LASTS_S`. Both raise PartUnreachable
+    where there is none); a backfill leaves a tenth of both to live memos. wait_s: the seconds until a place is free;
+    0: there is one. take: the same, and then the place is taken, for `pacing.PLACE_LASTS_S`. Both raise PartUnreachable
     (`redis-unreachable`): nothing is sent then."""
 
     def wait_s(self, chat_id: str, line: str | None = None, *, lane: Lane = "live") -> float: ...
