@@ -201,3 +201,25 @@ class Refusal:
     recording: str | None
     code: str
     message: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Callback:
+    """A move that a caller is to be told of. event_id: stable, so that the receiver knows a repetition. receiver:
+    scheme, host and port of the URL. url: None where it was erased. next_at: when it is due, Unix seconds; done_at: 0
+    until it was told or given up; outcome: what the last attempt came to."""
+
+    id: int
+    event_id: str
+    job_id: str
+    receiver: str
+    url: str | None
+    state: State
+    code: str | None
+    message: str | None
+    at: float
+    rev: int
+    attempts: int
+    next_at: float
+    done_at: float
+    outcome: str | None

@@ -95,6 +95,9 @@ class Settings(BaseModel):
     api_token: SecretStr | None = Field(None, alias="MEMOLINE_API_TOKEN")
     http_rate: str = Field("200/second", alias="MEMOLINE_HTTP_RATE", pattern=r"^[1-9][0-9]{0,5}/(second|minute|hour)$")
 
+    callback_secret: SecretStr | None = Field(None, alias="MEMOLINE_CALLBACK_SECRET")
+    callback_allow_private: bool = Field(False, alias="MEMOLINE_CALLBACK_ALLOW_PRIVATE")
+
     send_timeout_s: float = Field(60, alias="MEMOLINE_SEND_TIMEOUT_S", gt=0, le=600)
     confirm_after_s: float = Field(60, alias="MEMOLINE_CONFIRM_AFTER_S", gt=0, le=86_400)
     sweep_every_s: float = Field(15, alias="MEMOLINE_SWEEP_EVERY_S", gt=0, le=3_600)
@@ -180,12 +183,13 @@ class Settings(BaseModel):
             raise ValueError("must be printable ASCII, as it is sent in a header")
         return value
 
-    @field_validator("webhook_secret", "webhook_secret_previous")
+    @field_validator("webhook_secret", "webhook_secret_previous", "callback_secret")
     @classmethod
     def _base64(cls, value: SecretStr | None) -> SecretStr | None:
         try:
             if value is not None:
-                base64.b64decode(value.get_secret_value().removeprefix("whsec_"), validate=True)
+                for secret in value.get_secret_value().split(","):
+                    base64.b64decode(secret.strip().removeprefix("whsec_"), validate=True)
         except ValueError:
             raise ValueError("must be `whsec_` and base64, as Linq shows it when the subscription is made") from None
         return value

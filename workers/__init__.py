@@ -47,8 +47,8 @@ def enqueue(
     seconds from now. callback_url: told what becomes of the job, see docs/program.md.
     Settings come from the environment and `.env`. Raises Misuse (`no-such-file`, `is-a-directory`, `unreadable`,
     `bad-recording`, `bucket-not-allowed`, `bad-chat-id`, `bad-key`, `bad-overflow`, `bad-not-before`, `bad-hold`,
-    `bad-callback-url`, `bad-setting`, `missing-setting` where callbacks are not set up), KeyReused, JobFailed
-    (`no-such-object`, `disk-full`), PartUnreachable (`ledger-unreachable`, `s3-unreachable`)."""
+    `bad-callback-url`, `bad-setting`), KeyReused, JobFailed (`no-such-object`, `disk-full`), PartUnreachable
+    (`ledger-unreachable`, `s3-unreachable`)."""
     from workers.from_python import submit_from_python
 
     options = {"overflow": overflow, "not_before": not_before, "hold_s": hold_s, "callback_url": callback_url}

@@ -20,6 +20,7 @@ from pipeline.hosting.names import (
 )
 from pipeline.model import Job, Request, StoredRecording
 from pipeline.ports import Parts
+from pipeline.sending.addresses import why_not
 from pipeline.settings import Settings
 from workers.wishes import Wish, split_s3_uri
 
@@ -52,6 +53,13 @@ def desk_with(parts: Parts, settings: Settings) -> Desk:
     return Desk(parts=parts, spool=open_spool(settings), s3=open_s3(settings), settings=settings)
 
 
+def need_callback(settings: Settings, url: str | None) -> None:
+    """Whether a caller may name this URL. Raises Misuse (`bad-callback-url`)."""
+    problem = why_not(url, allow_private=settings.callback_allow_private) if url else None
+    if problem:
+        raise Misuse("bad-callback-url", f"callback_url {problem}.", callback_url=url)
+
+
 def submit(desk: Desk, recording: str | Path, wish: Wish) -> Job:
     """Register a path or an `s3://bucket/key` URI. The recording is safe on return; the caller may delete the file.
 
@@ -65,6 +73,7 @@ def request_of(desk: Desk, recording: str | Path, wish: Wish) -> Request:
 
     Raises Misuse, JobFailed and PartUnreachable as `submit`."""
     text = str(recording)
+    need_callback(desk.settings, wish.callback_url)
     if text.startswith("s3://"):
         return request_for_object(desk, text, wish, head_of(desk, text))
     if "://" in text:
@@ -102,6 +111,7 @@ def submit_object(desk: Desk, uri: str, wish: Wish) -> Job:
     """Register an object of the inbox bucket or a source bucket; it is read where it lies, in the version it has now.
 
     Raises Misuse (`bad-recording`, `bucket-not-allowed`), JobFailed (`no-such-object`), KeyReused, PartUnreachable."""
+    need_callback(desk.settings, wish.callback_url)
     return register(desk, request_for_object(desk, uri, wish, head_of(desk, uri)))
 
 
@@ -169,6 +179,13 @@ def register(desk: Desk, request: Request) -> Job:
 def taken_up(desk: Desk, request: Request, added: Job | KeyReused) -> Job:
     """The job that stands for a request after the ledger took it, or refused its key. Raises KeyReused,
     PartUnreachable."""
+    job = _standing(desk, request, added)
+    if request.callback_url is None or job.callback_url is not None:
+        return job
+    return desk.parts.ledger.give_callback(job.job_id, request.callback_url)
+
+
+def _standing(desk: Desk, request: Request, added: Job | KeyReused) -> Job:
     if isinstance(added, KeyReused):
         job = desk.parts.ledger.get(str(added.facts["job_id"]))
         if job.job_id == job_id_of(desk, request) and _is_of_inbox(desk, request):

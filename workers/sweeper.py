@@ -1,4 +1,6 @@
-"""The sweeper: finds every job that should move and hints it again. With Redis wiped, this alone finishes all jobs."""
+"""The sweeper: finds every job that should move and hints it again. With Redis wiped, this alone finishes all jobs.
+
+Beside it, in the same process, callers are told what became of their jobs (`workers/callbacks.py`)."""
 
 from __future__ import annotations
 
@@ -12,6 +14,7 @@ from pipeline.ledger.ledger import SqlLedger
 from pipeline.ledger.refusals import RefusalBook
 from pipeline.model import Job, StoredRecording
 from pipeline.settings import Settings
+from workers.callbacks import make_tellers
 from workers.clock import SteadyClock
 from workers.hints import BACKFILL_HINTS, HINT_TTL_S, Hints, open_hints, task_for
 from workers.log import logger
@@ -29,6 +32,8 @@ def sweep_for_ever(settings: Settings, stopped: threading.Event, on_ready: threa
     Raises Misuse (`missing-setting`) without a broker, PartUnreachable when the ledger is away at the start."""
     broker_url = settings.need("broker_url")
     ledger, hints, clock = open_ledger(settings), open_hints(broker_url), SteadyClock()
+    telling = threading.Thread(target=make_tellers(settings, ledger, clock).run, args=(stopped,), name="callbacks")
+    telling.start()
     if on_ready:
         on_ready.set()
     ttl_s = max(1, min(HINT_TTL_S, round(2 * settings.sweep_every_s)))
@@ -42,6 +47,7 @@ def sweep_for_ever(settings: Settings, stopped: threading.Event, on_ready: threa
         except MemolineError as error:
             logger().warning("sweep.put-off", code=error.code, error=error.message)
         if stopped.wait(settings.sweep_every_s):
+            telling.join()
             return
 
 

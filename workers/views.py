@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from pipeline.model import HistoryEntry, Job, Refusal
+from pipeline.model import Callback, HistoryEntry, Job, Refusal
 
 
 def iso(at: float) -> str | None:
@@ -33,8 +33,10 @@ def job_json(job: Job) -> dict[str, object]:
     }
 
 
-def job_with_history(job: Job, history: Iterable[HistoryEntry]) -> dict[str, object]:
-    """A job with its timeline, its memo and what it waits for."""
+def job_with_history(
+    job: Job, history: Iterable[HistoryEntry], callbacks: Iterable[Callback] = ()
+) -> dict[str, object]:
+    """A job with its timeline, its memo, what it waits for, and whom it told."""
     hosted = job.hosted
     memo = None
     if hosted:
@@ -60,6 +62,8 @@ def job_with_history(job: Job, history: Iterable[HistoryEntry]) -> dict[str, obj
         "trace_id": job.trace_id,
         "memo": memo,
         "history": [entry_json(entry) for entry in history],
+        "callback_url": job.callback_url,
+        "callbacks": [callback_json(callback) for callback in callbacks],
     }
 
 
@@ -87,3 +91,24 @@ def refusal_json(refusal: Refusal) -> dict[str, object]:
         "code": refusal.code,
         "message": refusal.message,
     }
+
+
+def callback_json(callback: Callback) -> dict[str, object]:
+    """How far a callback came."""
+    return {
+        "webhook_id": callback.event_id,
+        "job_id": callback.job_id,
+        "state": str(callback.state),
+        "at": iso(callback.at),
+        "attempts": callback.attempts,
+        "outcome": callback.outcome,
+        "done_at": iso(callback.done_at),
+        "next_at": None if callback.done_at else iso(callback.next_at),
+    }
+
+
+def callback_body(callback: Callback, job: Job) -> dict[str, object]:
+    """What a receiver is told: the job, in the state of the move that this is about."""
+    moved: dict[str, object] = {"state": str(callback.state), "code": callback.code, "message": callback.message}
+    data = job_json(job) | moved | {"updated_at": iso(callback.at), "rev": callback.rev}
+    return {"type": f"memo.{str(callback.state).lower()}", "timestamp": iso(callback.at), "data": data}

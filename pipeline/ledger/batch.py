@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, insert, select
 
 from pipeline.errors import KeyReused
+from pipeline.ledger.callbacks import note_move
 from pipeline.ledger.rows import new_row, to_job
 from pipeline.ledger.tables import history, jobs
 from pipeline.ledger.upsert import insert_many_new
@@ -28,6 +29,8 @@ def add_batch(
     lines = [_first_line(found[job_id], now, by) for job_id in sorted(fresh, key=lambda one: found[one].seq)]
     if lines:
         connection.execute(insert(history), lines)
+    for job_id in fresh:
+        note_move(connection, found[job_id], now)
     owners = _owners(connection, [new for new in new_jobs if new.job_id not in found])
     return tuple(_job_or_error(new, found.get(new.job_id), owners) for new in new_jobs)
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from pipeline.errors import Fenced, KeyReused, NoSuchJob
+from pipeline.ledger.callbacks import note_move
 from pipeline.ledger.rows import changed_columns, new_row, plain, to_job
 from pipeline.ledger.tables import history, jobs
 from pipeline.ledger.upsert import inserted
@@ -96,6 +97,8 @@ def _remember(connection: Connection, was: State | None, job: Job, *, now: float
     line = {"job_id": job.job_id, "at": now, "from_state": was and str(was), "to_state": str(job.state)}
     line |= {"code": job.code, "message": job.message, "actor": by}
     connection.execute(_LINE, line | {"attempt": job.attempts})
+    if was is not job.state:
+        note_move(connection, job, now)
 
 
 def _by_id(connection: Connection, job_id: str) -> Job | None:

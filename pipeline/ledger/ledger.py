@@ -17,6 +17,7 @@ from pipeline.errors import JobFailed, KeyReused, NoSuchJob, NotNow
 from pipeline.ledger import changes, queries
 from pipeline.ledger.backfills import BackfillLedger
 from pipeline.ledger.batch import add_batch
+from pipeline.ledger.callbacks import note_move
 from pipeline.ledger.chats import ChatLedger
 from pipeline.ledger.engine import Database
 from pipeline.ledger.reports import ReportLedger
@@ -112,6 +113,17 @@ class SqlLedger(ReportLedger, ChatLedger, BackfillLedger):
             unnamed = (jobs.c.job_id == job_id) & jobs.c.key.is_(None)
             connection.execute(update(jobs).where(unnamed).values(key=key))
             return changes.get(connection, job_id)
+
+    def give_callback(self, job_id: str, url: str) -> Job:
+        """Let a job that tells nobody tell this URL from now on, of where it stands too; one that has a URL keeps it.
+        Raises NoSuchJob."""
+        with self.database.write() as connection:
+            untold = (jobs.c.job_id == job_id) & jobs.c.callback_url.is_(None)
+            given = connection.execute(update(jobs).where(untold).values(callback_url=url)).rowcount == 1
+            job = changes.get(connection, job_id)
+            if given:
+                note_move(connection, job, self._clock.now())
+            return job
 
     def renew(self, job: Job, lease_until: float) -> bool:
         """Lengthen the lease of a claim; False where it is lost. The job's `rev` stays as the holder read it."""

@@ -58,7 +58,7 @@ def verify(body: bytes, headers: Mapping[str, str], secrets: Sequence[str]) -> N
 
 
 def sign(body: bytes, event_id: str, secret: str, *, at: float) -> dict[str, str]:
-    """The headers with which Linq would send a body at a time (Unix seconds): for trying out a receiver."""
+    """The headers of a signed body at a time (Unix seconds): of a callback of ours, or as Linq would send it."""
     moment = datetime.fromtimestamp(int(at), UTC)
     return {
         "webhook-id": event_id,

@@ -14,6 +14,7 @@ WHERE: Mapping[str, tuple[str, ...]] = {
     "processes": ("worker", "watch", "serve", "sweep"),
     "stack": ("up", "down", "status", "env", "sandbox"),
     "webhooks": ("webhooks",),
+    "callbacks": ("callbacks",),
     "tokens": ("token",),
     "doctor": ("doctor",),
 }
@@ -25,6 +26,7 @@ TITLES = {
     "processes": "Processes, each in the foreground",
     "stack": "The embedded stack",
     "webhooks": "What Linq reports",
+    "callbacks": "Whom Memoline tells",
     "tokens": "Who may use the HTTP door",
     "doctor": "When something is wrong",
 }

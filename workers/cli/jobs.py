@@ -38,6 +38,7 @@ _COLUMNS = ("job_id", "state", "chat_id", "source", "code", "url")
     metavar="S",
     help="Wait so long; until then cancel it.",
 )
+@options.callback_url
 @options.json_lines
 def send(
     file: str,
@@ -48,6 +49,7 @@ def send(
     overflow: str | None,
     not_before: str | None,
     hold_s: int,
+    callback_url: str | None,
     as_json: bool,
 ) -> int:
     """Send a recording, a file or s3://bucket/key, to a chat as a voice memo. Returns once the job is registered: it
@@ -60,15 +62,11 @@ def send(
     from workers.doors import open_desk, submit
     from workers.hints import open_hints
     from workers.views import iso
-    from workers.wishes import Wish, check_chat_id, check_key, check_overflow, held, parse_not_before
+    from workers.wishes import wish_of
 
     out, settings = Output(as_json=as_json), load_settings()
-    wish = Wish(
-        chat_id=check_chat_id(chat),
-        key=check_key(key),
-        overflow=check_overflow(overflow),
-        not_before=max(parse_not_before(not_before), held(hold_s, time.time())),
-    )
+    asked = {"overflow": overflow, "not_before": not_before, "hold_s": hold_s, "callback_url": callback_url}
+    wish = wish_of({"chat_id": chat, **asked}, key, now=time.time())
     desk = open_desk(settings, by())
     job = submit(desk, file, wish)
     open_hints(settings.broker_url).wake(job)
@@ -139,6 +137,7 @@ def show(job_id: str, as_json: bool) -> int:
 
     Example: memoline show 3f9a2c
     """
+    from pipeline.ledger.callbacks import callbacks_of
     from pipeline.settings import load_settings
     from workers.cli.timeline import timeline
     from workers.views import job_with_history
@@ -147,7 +146,9 @@ def show(job_id: str, as_json: bool) -> int:
     ledger = open_ledger(load_settings())
     job = ledger.get(ledger.resolve_id(job_id))
     history = ledger.history(job.job_id)
-    Output(as_json=as_json).row(job_with_history(job, history), timeline(job, history, time.time()))
+    callbacks = callbacks_of(ledger, job)
+    told = timeline(job, history, time.time(), callbacks)
+    Output(as_json=as_json).row(job_with_history(job, history, callbacks), told)
     return 0
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.model import HistoryEntry, Job, State
+from pipeline.model import Callback, HistoryEntry, Job, State
 from workers.cli.listing import folded, length, size
 from workers.views import iso
 
 
-def timeline(job: Job, history: Sequence[HistoryEntry], now: float) -> str:
+def timeline(job: Job, history: Sequence[HistoryEntry], now: float, callbacks: Sequence[Callback] = ()) -> str:
     """Head and one line a move, with the seconds since the job was registered. now: Unix seconds."""
     head = [
         f"job      {job.job_id}",
@@ -34,6 +34,9 @@ def timeline(job: Job, history: Sequence[HistoryEntry], now: float) -> str:
         head.append(f"message  {job.message_id}")
     if job.message:
         head.append(f"why      {job.message}")
+    if job.callback_url:
+        head.append(f"tells    {job.callback_url}")
+        head += [f"         {_callback(one)}" for one in callbacks]
     told = [_line(entry, job) for entry in history]
     return "\n".join(folded(line, 9) for line in [*head, "", *told])
 
@@ -45,3 +48,11 @@ def _line(entry: HistoryEntry, job: Job) -> str:
     return (
         f"{iso(entry.at)}  +{entry.at - job.created_at:8.2f} s  {entry.to_state!s:<11}  {entry.by:<22}  {why}".rstrip()
     )
+
+
+def _callback(one: Callback) -> str:
+    """How far telling one move came."""
+    tries = f"{one.attempts} {'attempt' if one.attempts == 1 else 'attempts'}"
+    if one.done_at:
+        return f"{one.state}: {one.outcome} ({tries})"
+    return f"{one.state}: {one.outcome or 'not told yet'} ({tries}, next {iso(one.next_at)})"

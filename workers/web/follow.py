@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from pipeline.errors import JobFailed, MemolineError
+from pipeline.ledger.callbacks import callbacks_of
 from pipeline.ledger.states import TERMINAL
 from pipeline.model import HistoryEntry, Job
 from workers.views import entry_json, job_with_history
@@ -70,7 +71,8 @@ def follow_routes(office: Office) -> APIRouter:
             with followers.one_more():
                 job = await _changed(office, job, seen, wait_s)
         history = await run_in_threadpool(office.ledger.history, job.job_id)
-        return JSONResponse(job_with_history(job, history))
+        callbacks = await run_in_threadpool(callbacks_of, office.ledger, job)
+        return JSONResponse(job_with_history(job, history, callbacks))
 
     @router.get("/events", summary="Every move of a job, as it comes", openapi_extra=docs.GET_EVENTS)
     async def events(job_id: str, request: Request) -> Response:

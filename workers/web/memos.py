@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+import time
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse
@@ -10,17 +10,17 @@ from starlette.concurrency import run_in_threadpool
 
 from pipeline.errors import Misuse
 from pipeline.model import Job, State
-from workers.doors import submit_object, submit_stored
+from workers.doors import need_callback, submit_object, submit_stored
 from workers.views import job_json
 from workers.web import docs
 from workers.web.bodies import MAX_JSON_BYTES, parse_object, read_body
 from workers.web.office import Office, whole, with_token
 from workers.web.uploads import incoming, read_upload
-from workers.wishes import Wish, check_chat_id, check_key, check_overflow, parse_not_before
+from workers.wishes import OPTIONS, check_chat_id, check_key, wish_of
 
 MAX_PAGE = 1_000
 _LARGEST_CURSOR = 2**63 - 1
-_FIELDS = frozenset({"chat_id", "recording", "overflow", "not_before"})
+_FIELDS = frozenset({"chat_id", "recording", *OPTIONS})
 
 
 def memo_routes(office: Office) -> APIRouter:
@@ -58,7 +58,7 @@ def take_object(office: Office, body: dict[str, object], key: str | None) -> Job
     recording = body.get("recording")
     if not isinstance(recording, str) or not recording.startswith("s3://"):
         raise Misuse("bad-recording", "`recording` must be an s3://bucket/key URI; files are sent as multipart.")
-    return submit_object(office.desk, recording, wish_of(body, key))
+    return submit_object(office.desk, recording, wish_of(body, key, now=time.time()))
 
 
 async def _take_upload(office: Office, request: Request, key: str | None) -> Job:
@@ -70,26 +70,10 @@ async def _take_upload(office: Office, request: Request, key: str | None) -> Job
         unknown = upload.fields.keys() - _FIELDS
         if unknown:
             raise Misuse("unknown-field", f"The form field {sorted(unknown)[0][:100]!r} is not known.")
-        wish = wish_of(dict(upload.fields), key)
+        wish = wish_of(upload.fields, key, now=time.time())
+        need_callback(office.desk.settings, wish.callback_url)
         stored = await run_in_threadpool(office.desk.spool.put_stream, file, upload.file_name or "recording")
     return await run_in_threadpool(submit_stored, office.desk, stored, wish, source=f"upload:{upload.file_name}")
-
-
-def wish_of(fields: dict[str, Any], key: str | None) -> Wish:
-    """The options of a request, checked. Raises Misuse (`bad-chat-id`, `bad-overflow`, `bad-not-before`)."""
-    chat_id, overflow, not_before = (fields.get(name) for name in ("chat_id", "overflow", "not_before"))
-    if not isinstance(chat_id, str):
-        raise Misuse("bad-chat-id", "`chat_id` must be a text: Linq's chat ids are UUIDs.")
-    if overflow is not None and not isinstance(overflow, str):
-        raise Misuse("bad-overflow", "`overflow` must be compress, cut, split or reject.")
-    if not_before is not None and not isinstance(not_before, str | int | float):
-        raise Misuse("bad-not-before", "`not_before` must be a time such as 2026-11-24T08:00:00+01:00.")
-    return Wish(
-        chat_id=check_chat_id(chat_id),
-        key=key,
-        overflow=check_overflow(overflow),
-        not_before=parse_not_before(not_before),
-    )
 
 
 def page(office: Office, query: dict[str, str]) -> dict[str, object]:
