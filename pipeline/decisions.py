@@ -68,13 +68,21 @@ def _anew(parts: Parts, job: Job, code: str | None, message: str, overflow: Over
     )
 
 
-def assign(parts: Parts, job: Job, chat_id: str) -> Job:
-    """Give a job that is HELD for want of a chat its chat. Raises NotNow (`not-held`)."""
+def assign(parts: Parts, job: Job, chat_id: str, *, overflow: Overflow | None = None, not_before: float = 0.0) -> Job:
+    """Give a job that is HELD for want of a chat its chat, and other options where they are given. Raises NotNow
+    (`not-held`)."""
     if job.state is not State.HELD or job.code != "no-chat":
         why = f"Job {job.job_id} is {job.state} and has its chat: only one that is HELD with no-chat takes one."
         raise NotNow("not-held", why, job_id=job.job_id, state=str(job.state))
     return parts.ledger.move(
-        job, State.RECEIVED, by=parts.by, code=None, message=None, chat_id=chat_id, not_before=_from_now_on(parts, job)
+        job,
+        State.RECEIVED,
+        by=parts.by,
+        code=None,
+        message=None,
+        chat_id=chat_id,
+        overflow=overflow or job.overflow,
+        not_before=max(_from_now_on(parts, job), not_before),
     )
 
 

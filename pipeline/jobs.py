@@ -59,6 +59,8 @@ def _new_job(parts: Parts, request: Request) -> NewJob:
     if request.chat_id is not None:
         return NewJob(request=request, job_id=job_id, state=State.RECEIVED)
     why = f"Nobody said which chat this is for: `memoline assign {job_id} --chat ID` does."
+    if request.problem:
+        why = f"{request.problem} `memoline assign {job_id} --chat ID` sends it without these options."
     return NewJob(request=request, job_id=job_id, state=State.HELD, code="no-chat", message=why)
 
 

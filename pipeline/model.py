@@ -32,20 +32,23 @@ class State(StrEnum):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredRecording:
     """Where the workers read a recording from. uri: `file:///…` or `s3://bucket/key`; version: S3 version id or, as
-    `etag:…`, the ETag it must still have. sha256 is None for an object that was not read yet."""
+    `etag:…`, the ETag it must still have. sha256 is None for an object that was not read yet. copy_of: where this
+    is a copy of the request's source, the version that the source had."""
 
     uri: str
     name: str
     size_bytes: int
     sha256: str | None = None
     version: str | None = None
+    copy_of: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
     """A wish to send one recording to one chat. identity: what makes two requests the same job, as
     `pipeline.hosting.names` builds it. fingerprint: hash of the input; the same identity with another is an error.
-    not_before: Unix seconds. time_zone: of the person, for quiet hours."""
+    not_before: Unix seconds. time_zone: of the person, for quiet hours. problem: why it has no chat, where that is not
+    for want of one."""
 
     identity: str
     fingerprint: str
@@ -59,6 +62,7 @@ class Request:
     callback_url: str | None = None
     backfill_id: str | None = None
     time_zone: str | None = None
+    problem: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

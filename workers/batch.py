@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 
 from pipeline import jobs
-from pipeline.errors import KeyReused, MemolineError, PartUnreachable
+from pipeline.errors import MemolineError
 from pipeline.model import Job, Request
-from workers.doors import Desk, keep_or_discard, request_of, taken_up
+from workers.doors import Desk, request_of, secured, taken_up_with_copy
 from workers.wishes import Wish
 
 BATCH_JOBS = 200
@@ -30,7 +30,7 @@ def _request(desk: Desk, wish: tuple[str, Wish] | MemolineError) -> Request | Me
     if isinstance(wish, MemolineError):
         return wish
     try:
-        return request_of(desk, *wish)
+        return secured(desk, request_of(desk, *wish))
     except MemolineError as error:
         return error
 
@@ -43,13 +43,8 @@ def _added(desk: Desk, requests: list[Request]) -> Iterator[Job | MemolineError]
 
 
 def _result(desk: Desk, request: Request, added: Job | MemolineError) -> Result:
-    """What becomes of one wish after the commit, and of the copy that was made for it."""
-    job: Result
+    """What becomes of one wish after the commit."""
     try:
-        job = taken_up(desk, request, added) if isinstance(added, Job | KeyReused) else added
+        return taken_up_with_copy(desk, request, added)
     except MemolineError as error:
-        job = error
-    # Where the commit's answer was lost, the job may be there and need the copy.
-    if not isinstance(job, PartUnreachable):
-        keep_or_discard(desk, request, job if isinstance(job, Job) else None)
-    return job
+        return error

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import decisions, jobs
-from pipeline.errors import Fenced, JobFailed, KeyReused, MemolineError, Misuse, NotNow, PartUnreachable
+from pipeline.errors import Fenced, JobFailed, KeyReused, MemolineError, Misuse, NoSuchJob, NotNow, PartUnreachable
 from pipeline.hosting.names import (
     UPLOADS,
     fingerprint,
@@ -18,7 +18,7 @@ from pipeline.hosting.names import (
     job_id_for,
     random_identity,
 )
-from pipeline.model import Job, Request, StoredRecording
+from pipeline.model import Job, Request, State, StoredRecording
 from pipeline.ports import Parts
 from pipeline.sending.addresses import why_not
 from pipeline.settings import Settings
@@ -65,7 +65,7 @@ def submit(desk: Desk, recording: str | Path, wish: Wish) -> Job:
 
     Raises Misuse (`no-such-file`, `is-a-directory`, `unreadable`, `bad-recording`, `bucket-not-allowed`), KeyReused,
     JobFailed (`no-such-object`, `disk-full`), PartUnreachable."""
-    return _register_with_copy(desk, request_of(desk, recording, wish))
+    return register(desk, request_of(desk, recording, wish))
 
 
 def request_of(desk: Desk, recording: str | Path, wish: Wish) -> Request:
@@ -85,19 +85,7 @@ def request_of(desk: Desk, recording: str | Path, wish: Wish) -> Request:
 
 def submit_stored(desk: Desk, stored: StoredRecording, wish: Wish, *, source: str) -> Job:
     """Register a recording that a door has put into the spool already; the copy goes where it is not needed."""
-    return _register_with_copy(desk, request_for(stored, wish, source=source, content=stored.sha256 or ""))
-
-
-def _register_with_copy(desk: Desk, request: Request) -> Job:
-    try:
-        job = register(desk, request)
-    except PartUnreachable:
-        raise  # the commit may have been made and only its answer lost: then the job needs the copy
-    except MemolineError:
-        keep_or_discard(desk, request, None)
-        raise
-    keep_or_discard(desk, request, job)
-    return job
+    return register(desk, request_for(stored, wish, source=source, content=stored.sha256 or ""))
 
 
 def keep_or_discard(desk: Desk, request: Request, job: Job | None) -> None:
@@ -166,14 +154,60 @@ def job_id_of(desk: Desk, request: Request) -> str:
 
 
 def register(desk: Desk, request: Request) -> Job:
-    """The job for a request; for an inbox object also the one that another door made of it.
+    """The job for a request; for an inbox object also the one that another door made of it. A copy that was made for it
+    goes where it is not needed.
 
-    Raises KeyReused, PartUnreachable."""
+    Raises KeyReused, JobFailed (`recording-gone`, `superseded`), PartUnreachable."""
+    safe = secured(desk, request)
     try:
-        added: Job | KeyReused = jobs.register(desk.parts, request)
-    except KeyReused as error:
+        added: Job | MemolineError = jobs.register(desk.parts, safe)
+    except MemolineError as error:
         added = error
-    return taken_up(desk, request, added)
+    return taken_up_with_copy(desk, safe, added)
+
+
+def secured(desk: Desk, request: Request) -> Request:
+    """The request with a recording that nobody can overwrite: an object of the inbox on an unversioned bucket is
+    copied, inside S3, unless its job is there already. A huge one is not: it is read as long as it has its ETag.
+
+    Raises JobFailed (`recording-gone`, `superseded`) where it has another ETag by now, PartUnreachable."""
+    from pipeline.hosting.dropped import COPIED_AT_ONCE_BYTES, copy_aside
+
+    recording = request.recording
+    version = recording.version or ""
+    if not _is_of_inbox(desk, request) or not version.startswith("etag:") or recording.copy_of:
+        return request
+    if recording.size_bytes > COPIED_AT_ONCE_BYTES or _is_known(desk, request):
+        return request
+    bucket, key = split_s3_uri(recording.uri)
+    to, etag = copy_aside(desk.s3, bucket, key, version.removeprefix("etag:"))
+    copy = replace(recording, uri=f"s3://{bucket}/{to}", version=f"etag:{etag}", copy_of=version)
+    return replace(request, recording=copy)
+
+
+def _is_known(desk: Desk, request: Request) -> bool:
+    try:
+        desk.parts.ledger.get(job_id_of(desk, request))
+    except NoSuchJob:
+        return False
+    return True
+
+
+def taken_up_with_copy(desk: Desk, request: Request, added: Job | MemolineError) -> Job:
+    """`taken_up` for a request whose recording is a copy of ours, which goes where it is not needed.
+
+    Raises what `added` is, KeyReused, PartUnreachable."""
+    try:
+        if not isinstance(added, Job | KeyReused):
+            raise added
+        job = taken_up(desk, request, added)
+    except PartUnreachable:
+        raise  # the commit may have been made and only its answer lost: then the job needs the copy
+    except MemolineError:
+        keep_or_discard(desk, request, None)
+        raise
+    keep_or_discard(desk, request, job)
+    return job
 
 
 def taken_up(desk: Desk, request: Request, added: Job | KeyReused) -> Job:
@@ -198,21 +232,24 @@ def _standing(desk: Desk, request: Request, added: Job | KeyReused) -> Job:
 
 def _is_of_inbox(desk: Desk, request: Request) -> bool:
     """Whether the request's identity is an object of the inbox, in one version."""
-    uri = request.recording.uri
+    uri = request.source
     return uri.startswith("s3://") and split_s3_uri(uri)[0] == desk.settings.inbox_bucket
 
 
 def _adopt(desk: Desk, job: Job, request: Request) -> Job:
     """The job that another door made of the same object, if what is asked for now agrees with it."""
-    overflow_differs = request.overflow is not None and request.overflow != job.overflow
+    held = job.state is State.HELD and job.code == "no-chat"
+    overflow_differs = request.overflow is not None and request.overflow != job.overflow and not held
     chat_differs = None not in (request.chat_id, job.chat_id) and request.chat_id != job.chat_id
     if overflow_differs or chat_differs:
-        raise ObjectTaken(request.recording.uri, job.job_id)
+        raise ObjectTaken(request.source, job.job_id)
     job = _keyed(desk, job, request)
     if request.chat_id is None or job.chat_id is not None:
         return job
     try:
-        return decisions.assign(desk.parts, job, request.chat_id)
+        return decisions.assign(
+            desk.parts, job, request.chat_id, overflow=request.overflow, not_before=request.not_before
+        )
     except (Fenced, NotNow):  # somebody assigned or cancelled it at this moment
         now = desk.parts.ledger.get(job.job_id)
         return now if now.chat_id in (None, request.chat_id) else _adopt(desk, now, request)
@@ -224,7 +261,7 @@ def _keyed(desk: Desk, job: Job, request: Request) -> Job:
         return job
     named = desk.parts.ledger.give_key(job.job_id, request.key)
     if named.key != request.key:
-        raise ObjectTaken(request.recording.uri, job.job_id)
+        raise ObjectTaken(request.source, job.job_id)
     return named
 
 

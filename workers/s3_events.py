@@ -16,17 +16,23 @@ from urllib.parse import unquote_plus
 from pipeline.hosting.names import UPLOADS
 
 RESULTS = "result/"
+DONE = "done/"
+"""Where recordings go whose memo was sent, when MEMOLINE_INBOX_DONE says so."""
 RESULT_SUFFIX = ".memoline.json"
+SIDE_CAR_SUFFIX = ".json"
+NOT_READ = (UPLOADS, RESULTS, DONE)
+"""Prefixes of the inbox under which nothing is a recording to send."""
 _DEPTH = 3
 """Envelopes inside envelopes that are opened at most."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ObjectSeen:
-    """Somebody put an object there, or it was found in a listing."""
+    """Somebody put an object there. version_id: of what was put, where the event tells it."""
 
     bucket: str
     key: str
+    version_id: str | None = None
 
 
 class NotAnEvent(ValueError):
@@ -66,7 +72,9 @@ def _seen(detail: object, *, encoded: bool) -> ObjectSeen:
         raise NotAnEvent("a record without bucket or key") from None
     if not isinstance(bucket, str) or not isinstance(key, str) or not bucket or not key:
         raise NotAnEvent("a record whose bucket or key is no text")
-    return ObjectSeen(bucket=bucket, key=unquote_plus(key) if encoded else key)
+    version = detail["object"].get("versionId" if encoded else "version-id")  # type: ignore[index]
+    known = version if isinstance(version, str) and version not in ("", "null") else None
+    return ObjectSeen(bucket=bucket, key=unquote_plus(key) if encoded else key, version_id=known)
 
 
 def _mapping(text: str) -> Mapping[str, Any]:
@@ -80,18 +88,25 @@ def _mapping(text: str) -> Mapping[str, Any]:
 
 
 def is_recording(key: str) -> bool:
-    """Whether a key of the inbox names a recording: neither ours, nor a folder, nor a note beside a recording."""
-    if key.startswith((UPLOADS, RESULTS)) or key.endswith(("/", RESULT_SUFFIX)):
+    """Whether a key of the inbox names a recording: neither ours, nor finished, nor a folder, nor a note beside one."""
+    if key.startswith(NOT_READ) or key.endswith(("/", RESULT_SUFFIX)):
         return False
     return not is_side_car(key)
 
 
 def is_side_car(key: str) -> bool:
     """Whether a key is `name.ext.json`: options for the recording `name.ext`."""
+    if key.startswith(NOT_READ) or key.endswith(RESULT_SUFFIX):
+        return False
     name = PurePosixPath(key)
     return name.suffix == ".json" and bool(PurePosixPath(name.stem).suffix)
 
 
+def recording_of(side_car: str) -> str:
+    """The key of the recording that a note beside it is about."""
+    return side_car.removesuffix(SIDE_CAR_SUFFIX)
+
+
 def side_car_of(key: str) -> str:
     """The key under which options for a recording may lie."""
-    return f"{key}.json"
+    return f"{key}{SIDE_CAR_SUFFIX}"

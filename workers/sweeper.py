@@ -19,7 +19,7 @@ from workers.clock import SteadyClock
 from workers.hints import BACKFILL_HINTS, HINT_TTL_S, Hints, open_hints, task_for
 from workers.log import logger
 from workers.tidying import remove_dead_work, remove_orphans
-from workers.wiring import open_ledger, open_spool, open_store
+from workers.wiring import open_ledger, open_spools, open_store
 
 BATCH = 1_000
 TIDY_EVERY_S = 3_600.0
@@ -66,12 +66,12 @@ def sweep_once(ledger: SqlLedger, hints: Hints, *, now: float, ttl_s: int) -> in
 
 def tidy_once(settings: Settings, ledger: SqlLedger, *, now: float) -> None:
     """Remove copies and folders that nobody needs. Raises PartUnreachable, and Misuse where no spool is set up."""
-    store, spool = open_store(settings, ledger.install_secret()), open_spool(settings)
+    store = open_store(settings, ledger.install_secret())
 
     def discard(uri: str) -> None:
         store.discard(StoredRecording(uri=uri, name="", size_bytes=0))
 
-    copies = remove_orphans(ledger, spool, discard, now)
+    copies = sum(remove_orphans(ledger, spool, discard, now) for spool in open_spools(settings))
     folders = remove_dead_work(settings.home / "work", now)
     RefusalBook(ledger.database).forget(now - REFUSALS_FOR_S)
     if copies or folders:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pipeline.hosting.s3 import S3, S3Config
     from pipeline.hosting.spool import Spool
     from pipeline.hosting.store import MemoStore
+    from pipeline.ledger.inbox import InboxBook
     from pipeline.ledger.ledger import SqlLedger
     from pipeline.ledger.refusals import RefusalBook
     from pipeline.ledger.tokens import TokenBook
@@ -86,6 +87,13 @@ def open_refusals(settings: Settings) -> RefusalBook:
     return RefusalBook(open_ledger(settings).database)
 
 
+def open_inbox_book(settings: Settings) -> InboxBook:
+    """What watchers have seen of the inbox bucket."""
+    from pipeline.ledger.inbox import InboxBook
+
+    return InboxBook(open_ledger(settings).database, f"s3://{settings.need('inbox_bucket')}")
+
+
 def open_s3(settings: Settings) -> S3:
     """The S3 client of this process; connects when first used."""
     from pipeline.hosting.s3 import S3
@@ -148,6 +156,16 @@ def open_spool(settings: Settings) -> Spool:
         make_home(settings.home)
         return LocalSpool(spool_folder(settings))
     return S3Spool(open_s3(settings), settings.need("inbox_bucket"))
+
+
+def open_spools(settings: Settings) -> tuple[Spool, ...]:
+    """All places where copies of ours may lie: what is dropped into an unversioned inbox is copied within it."""
+    from pipeline.hosting.spool import S3Spool
+
+    ours = open_spool(settings)
+    if settings.inbox_bucket is None or isinstance(ours, S3Spool):
+        return (ours,)
+    return ours, S3Spool(open_s3(settings), settings.inbox_bucket)
 
 
 def spool_folder(settings: Settings) -> Path:

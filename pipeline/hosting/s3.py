@@ -143,12 +143,13 @@ class S3:
             raise Misuse("missing-setting", text, setting="MEMOLINE_BUCKET")
         return self.config.bucket
 
-    def head(self, bucket: str, key: str) -> Head | None:
-        """What is known of an object; None where there is none."""
+    def head(self, bucket: str, key: str, version_id: str | None = None) -> Head | None:
+        """What is known of an object, or of a version of it; None where there is none."""
+        which: dict[str, Any] = {"VersionId": version_id} if version_id else {}
         try:
-            with self._translated(bucket):
-                found = self.client.head_object(Bucket=bucket, Key=key)
-        except _Gone:
+            with self.translated(bucket):
+                found = self.client.head_object(Bucket=bucket, Key=key, **which)
+        except Gone:
             return None
         return Head(
             size_bytes=found["ContentLength"],
@@ -185,7 +186,7 @@ class S3:
         token = secrets.token_hex(16)
         for _ in range(_TRIES):
             try:
-                with self._translated(bucket):
+                with self.translated(bucket):
                     self.client.put_object(
                         Bucket=bucket,
                         Key=key,
@@ -196,7 +197,7 @@ class S3:
                         **headers,  # type: ignore[arg-type]
                     )
                 return None
-            except _Conflict:
+            except Conflict:
                 there = self.head(bucket, key)
                 if there is not None:
                     return None if there.metadata.get(_TOKEN) == token else there
@@ -204,20 +205,28 @@ class S3:
                     body.seek(0)
         raise PartUnreachable("s3-unreachable", f"s3://{bucket}/{key} is written by others all the time: try again.")
 
-    def read(self, bucket: str, key: str) -> bytes | None:
-        """The content of a small object; None where there is none."""
+    def read(self, bucket: str, key: str, max_bytes: int | None = None) -> bytes | None:
+        """The content of a small object, of one byte more than max_bytes at most; None where there is none."""
         try:
-            with self._translated(bucket):
-                return self.client.get_object(Bucket=bucket, Key=key)["Body"].read()
-        except _Gone:
+            with self.translated(bucket):
+                body = self.client.get_object(Bucket=bucket, Key=key)["Body"]
+                return body.read(None if max_bytes is None else max_bytes + 1)
+        except Gone:
             return None
+
+    def write(self, bucket: str, key: str, content: bytes) -> None:
+        """Store a small JSON object, whatever has the name."""
+        with self.translated(bucket):
+            self.client.put_object(
+                Bucket=bucket, Key=key, Body=content, ContentType="application/json", ChecksumAlgorithm="CRC32"
+            )
 
     def put(self, bucket: str, key: str, path: Path, metadata: Mapping[str, str] | None = None) -> Head:
         """Store a file, in parts where it is large. Returns what is there then."""
         from boto3.exceptions import S3UploadFailedError
         from boto3.s3.transfer import S3Transfer, TransferConfig
 
-        with self._translated(bucket):
+        with self.translated(bucket):
             manager = S3Transfer(self.client, TransferConfig(multipart_threshold=_SINGLE_PUT_BYTES))  # type: ignore[arg-type]
             try:
                 manager.upload_file(str(path), bucket, key, extra_args={"Metadata": dict(metadata or {})})
@@ -238,14 +247,14 @@ class S3:
         elif version:
             which["VersionId"] = version
         try:
-            with self._translated(bucket):
+            with self.translated(bucket):
                 body = self.client.get_object(Bucket=bucket, Key=key, **which)["Body"]  # type: ignore[arg-type]
                 with to.open("wb") as file:
                     for chunk in body.iter_chunks(1 << 18):
                         file.write(chunk)
-        except _Gone:
+        except Gone:
             raise JobFailed("recording-gone", f"s3://{bucket}/{key} is not there any more.") from None
-        except _Conflict:
+        except Conflict:
             text = f"s3://{bucket}/{key} was overwritten after it was registered; the new content is a job of its own."
             raise JobFailed("superseded", text) from None
         except OSError as error:
@@ -253,42 +262,50 @@ class S3:
 
     def delete(self, bucket: str, key: str) -> None:
         """Remove an object; one that is not there is no error."""
-        with self._translated(bucket):
+        with self.translated(bucket):
             self.client.delete_object(Bucket=bucket, Key=key)
 
     def list(self, bucket: str, prefix: str = "") -> Iterator[Listed]:
-        """All objects under a prefix, in the order of their keys, a page at a time."""
-        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-        with self._translated(bucket):
+        """All objects under a prefix, in the order of their keys."""
+        for page in self.pages(bucket, prefix):
+            yield from page
+
+    def pages(self, bucket: str, prefix: str = "", after: str = "") -> Iterator[tuple[Listed, ...]]:
+        """The same a page at a time, from the key that follows `after`; one empty page where there is nothing."""
+        which = {"StartAfter": after} if after else {}
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, **which)  # type: ignore[arg-type]
+        with self.translated(bucket):
             for page in pages:
-                for item in page.get("Contents", []):
-                    yield Listed(
+                yield tuple(
+                    Listed(
                         key=item["Key"],
                         size_bytes=item["Size"],
                         etag=item["ETag"].strip('"'),
                         last_modified=item["LastModified"],
                     )
+                    for item in page.get("Contents", [])
+                )
 
     def ping(self) -> None:
         """Ask for the memo bucket."""
         bucket = self.need_bucket()
         try:
-            with self._translated(bucket):
+            with self.translated(bucket):
                 self.client.head_bucket(Bucket=bucket)
-        except _Gone:
+        except Gone:
             raise Misuse("s3-refused", f"There is no bucket {bucket!r}: make it, or correct MEMOLINE_BUCKET.") from None
 
     @contextmanager
-    def _translated(self, bucket: str) -> Iterator[None]:
+    def translated(self, bucket: str) -> Iterator[None]:
         with translated(f"Bucket {bucket!r}", self.config.endpoint_url):
             yield
 
 
-class _Gone(Exception):
+class Gone(Exception):
     """There is no such object."""
 
 
-class _Conflict(Exception):
+class Conflict(Exception):
     """A condition of the request did not hold."""
 
 
@@ -301,9 +318,9 @@ def translated(what: str, endpoint_url: str | None) -> Iterator[None]:
         code = str(error.response.get("Error", {}).get("Code", ""))
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
         if code in _GONE:
-            raise _Gone(code) from None
+            raise Gone(code) from None
         if code in _CONFLICT:
-            raise _Conflict(code) from None
+            raise Conflict(code) from None
         passes = code in _NOT_NOW or _THROTTLED in code.lower()
         if code in _DENIED or (400 <= status < 500 and not passes):
             text = f"{what} cannot be used ({code}): check its name and the AWS credentials."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ class QueueMessage:
 
 
 class Queue:
-    """One queue for one process; the client is made when first used. Both methods raise PartUnreachable
+    """One queue for one process; the client is made when first used. All methods raise PartUnreachable
     (`sqs-unreachable`), and Misuse (`sqs-refused`) where the queue's name or the credentials are wrong."""
 
     def __init__(self, config: S3Config, *, url: str, endpoint_url: str | None) -> None:
@@ -69,6 +70,18 @@ class Queue:
                 )
             stayed += [batch[int(failed["Id"])] for failed in answer.get("Failed", [])]
         return tuple(stayed)
+
+    def dead_letters(self) -> int:
+        """How many messages were moved aside because nobody could handle them; 0 where the queue moves none aside."""
+        with _as_sqs(self._url, self._endpoint_url):
+            found = self._client.get_queue_attributes(QueueUrl=self._url, AttributeNames=["RedrivePolicy"])
+            policy = json.loads(found.get("Attributes", {}).get("RedrivePolicy", "{}"))
+            if "deadLetterTargetArn" not in policy:
+                return 0
+            account, name = str(policy["deadLetterTargetArn"]).split(":")[4:]
+            dead = self._client.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)["QueueUrl"]
+            counts = self._client.get_queue_attributes(QueueUrl=dead, AttributeNames=["ApproximateNumberOfMessages"])
+        return int(counts["Attributes"]["ApproximateNumberOfMessages"])
 
     @cached_property
     def _client(self) -> SQSClient:

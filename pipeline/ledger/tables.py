@@ -35,6 +35,9 @@ BIG: Final = BigInteger().with_variant(Integer(), "sqlite")
 NAME: Final = String(255).with_variant(String(255, collation="C"), "postgresql")
 """Compared byte by byte on both databases, so that a prefix is a range."""
 
+BYTEWISE: Final = Text().with_variant(Text(collation="C"), "postgresql")
+"""Ordered byte by byte on both databases, as S3 orders its keys."""
+
 
 def _time(name: str) -> Column[float]:
     return Column(name, Double, nullable=False, server_default="0")
@@ -150,6 +153,32 @@ standings: Final = Table(
     _time("since_at"),
 )
 """What Linq last said of a chat (`chat:ID`) or a line (`line:NUMBER`)."""
+
+seen_objects: Final = Table(
+    "seen_objects",
+    metadata,
+    Column("place", BYTEWISE, primary_key=True),
+    Column("key", BYTEWISE, primary_key=True),
+    Column("seen", Text, nullable=False),
+)
+"""Objects that were looked at and need no second look as long as they are as they were `seen`. Only a memory: without a
+row an object is looked at again, to no effect."""
+
+news: Final = Table(
+    "news",
+    metadata,
+    Column("place", BYTEWISE, primary_key=True),
+    Column("job_id", NAME, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("seq", BIG, nullable=False),
+    _count("rev"),
+    Column("told", Text, nullable=False),
+    Column("done", Text, nullable=False),
+    _time("due_at"),
+    _count("tries"),
+)
+"""What a place (an inbox) was told of its jobs. name: of the result; rev: the job's that was told; told: the result's
+content, in short; done: what was made of the finished recording; due_at: when to tell again, 0 while nothing is new."""
 
 install: Final = Table(
     "install",
@@ -290,6 +319,8 @@ Index("jobs_chat", jobs.c.chat_id, jobs.c.seq)
 Index("history_job", history.c.job_id, history.c.id)
 _partial("reports_waiting", reports.c.waiting > ZERO, reports.c.received_at, reports.c.event_id)
 _partial("reports_orphans", reports.c.job_id.is_(None), reports.c.received_at)
+_partial("news_due", news.c.due_at > ZERO, news.c.place, news.c.due_at)
+Index("news_name", news.c.place, news.c.name, news.c.seq)
 Index("reports_received", reports.c.received_at)
 Index("reports_message_id", reports.c.message_id)
 Index("reports_trace_id", reports.c.trace_id)

@@ -34,12 +34,19 @@ def insert_many_new(
     return set(connection.execute(statement, list(rows)).scalars())
 
 
-def put_many(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *, by: Sequence[str]) -> None:
-    """Insert rows, each in the place of the one with the same `by`."""
+def put_many(
+    connection: Connection,
+    table: Table,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    by: Sequence[str],
+    keep: Sequence[str] = (),
+) -> None:
+    """Insert rows, each in the place of the one with the same `by`, but for its columns `keep`."""
     if not rows:
         return
     statement = _insert_of(connection)(table)
-    changed = {name: statement.excluded[name] for name in rows[0] if name not in by}
+    changed = {name: statement.excluded[name] for name in rows[0] if name not in (*by, *keep)}
     connection.execute(statement.on_conflict_do_update(index_elements=list(by), set_=changed), list(rows))
 
 

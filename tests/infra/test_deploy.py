@@ -49,6 +49,7 @@ def roles(client: MakeClient, storage: Outputs) -> Outputs:
         "MemoBucket": storage["MemolineBucket"],
         "InboxBucket": storage["MemolineInboxBucket"],
         "InboxQueueArn": storage["InboxQueueArn"],
+        "InboxDeadQueueArn": storage["InboxDeadQueueArn"],
         "DistributionId": storage["DistributionId"],
         "SecretArns": "arn:aws:secretsmanager:us-east-1:000000000000:secret:memo-x",
     }

@@ -13,8 +13,6 @@ from pipeline.errors import KeyReused, Misuse
 from pipeline.settings import Settings
 from tests.support.inbox import Inbox, make_inbox
 from workers.doors import Desk, open_desk, submit
-from workers.hints import Hints
-from workers.watcher import Watcher
 from workers.wishes import Wish
 
 CHAT = "5e0d0000-0000-4000-8000-000000000001"
@@ -66,16 +64,17 @@ class Refusing:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
 
-    def head(self, bucket: str, key: str) -> Any:
+    def head(self, bucket: str, key: str, version_id: str | None = None) -> Any:
         if key == self._key:
             raise Misuse("s3-refused", "It cannot be used (400).")
-        return self._real.head(bucket, key)
+        return self._real.head(bucket, key, version_id)
 
 
 def test_an_object_that_s3_will_not_show_stops_no_other(inbox: Inbox) -> None:
     """Those before and behind it are registered."""
     for name in ("a", "b", "c"):
         inbox.drop(f"{CHAT}/{name}.ogg")
-    watcher = Watcher(replace(inbox.desk, s3=Refusing(inbox.desk.s3, f"{CHAT}/b.ogg")), None, Hints(None))  # type: ignore[arg-type]
+    desk = replace(inbox.desk, s3=Refusing(inbox.desk.s3, f"{CHAT}/b.ogg"))  # type: ignore[arg-type]
+    watcher = replace(inbox, desk=desk).watcher()
     watcher.take_listing(older_than_s=0, now=inbox.desk.parts.clock.now())
     assert [job.source[-5:] for job in inbox.jobs()] == ["a.ogg", "c.ogg"]

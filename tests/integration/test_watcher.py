@@ -9,16 +9,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from urllib.parse import quote_plus
 
 import pytest
 
 from pipeline.errors import KeyReused, PartUnreachable
-from pipeline.model import State
+from pipeline.model import Job, State
 from pipeline.settings import Settings
 from tests.support.inbox import Inbox, make_inbox
 from tests.support.waiting import eventually
 from workers.doors import submit, submit_object
-from workers.watcher import watch_for_ever
+from workers.sweeper import tidy_once
+from workers.watcher import dead_letters, watch_for_ever
 from workers.wishes import Wish
 
 CHAT = "5e0d0000-0000-4000-8000-000000000001"
@@ -35,6 +37,16 @@ def inbox(s3_stack: Settings, tmp_path: Path) -> Inbox:
 def quiet(s3_stack: Settings, tmp_path: Path) -> Inbox:
     """A bucket whose events never come, unless a test sends them."""
     return make_inbox(s3_stack, tmp_path / "home", events=False)
+
+
+def listed(inbox: Inbox) -> int:
+    """Let a watcher that begins now list the inbox. Returns how many objects it looked at closely."""
+    return inbox.watcher().take_listing(older_than_s=0, now=inbox.desk.parts.clock.now()).looked_at
+
+
+def copies(inbox: Inbox) -> list[str]:
+    """Keys of our own copies in the inbox."""
+    return [item.key for item in inbox.desk.s3.list(inbox.bucket, "uploads/")]
 
 
 def drained(inbox: Inbox) -> bool:
@@ -118,10 +130,10 @@ def test_lost_doubled_and_shuffled_events_make_no_difference(quiet: Inbox) -> No
     eventually(lambda: drained(quiet), "the queue is empty")
     assert len(quiet.jobs()) == 6
     watcher = quiet.watcher()
-    assert watcher.take_listing(older_than_s=0, now=quiet.desk.parts.clock.now()) == 6
+    assert watcher.take_listing(older_than_s=0, now=quiet.desk.parts.clock.now()).looked_at == 6
     assert sorted(job.source for job in quiet.jobs()) == [f"s3://{quiet.bucket}/{key}" for key in keys]
-    assert watcher.take_listing(older_than_s=0, now=quiet.desk.parts.clock.now()) == 0
-    assert quiet.watcher().take_listing(older_than_s=0, now=quiet.desk.parts.clock.now()) == 0
+    assert watcher.take_listing(older_than_s=0, now=quiet.desk.parts.clock.now()).looked_at == 0
+    assert quiet.watcher().take_listing(older_than_s=0, now=quiet.desk.parts.clock.now()).looked_at == 0
 
 
 def test_a_batch_is_taken_in_the_order_in_which_it_was_put(quiet: Inbox) -> None:
@@ -141,17 +153,34 @@ def test_a_listing_leaves_young_objects_to_their_event(quiet: Inbox) -> None:
     """But for the first listing, which takes all."""
     quiet.drop("a.ogg")
     now = quiet.desk.parts.clock.now()
-    assert quiet.watcher().take_listing(older_than_s=30, now=now) == 0
-    assert quiet.watcher().take_listing(older_than_s=30, now=now + 60) == 1
+    assert quiet.watcher().take_listing(older_than_s=30, now=now).looked_at == 0
+    assert quiet.watcher().take_listing(older_than_s=30, now=now + 60).looked_at == 1
 
 
-def test_what_is_overwritten_is_another_job(quiet: Inbox) -> None:
-    """New content under an old name is its own recording; the same content again is not."""
+def test_what_is_overwritten_is_another_job(quiet: Inbox, tmp_path: Path) -> None:
+    """New content under an old name is its own recording; the same content again is not. Without versions each job has
+    the copy that was made for it, which goes with the job's need."""
     for body in (b"one", b"two", b"two"):
         quiet.drop(f"{CHAT}/a.ogg", body)
-        quiet.watcher().take_listing(older_than_s=0, now=quiet.desk.parts.clock.now())
-    assert len(quiet.jobs()) == 2
-    assert all((job.recording.version or "").startswith("etag:") for job in quiet.jobs())
+        listed(quiet)
+    first, second = quiet.jobs()
+    for job, body in ((first, b"one"), (second, b"two")):
+        quiet.desk.parts.store.fetch(job.recording, tmp_path / "recording")
+        assert (tmp_path / "recording").read_bytes() == body
+        assert job.source == f"s3://{quiet.bucket}/{CHAT}/a.ogg"
+    assert len(copies(quiet)) == 2
+    quiet.desk.parts.store.discard(first.recording)
+    assert copies(quiet) == [second.recording.uri.split("/", 3)[-1]]
+
+
+def test_a_copy_that_nobody_needs_is_removed(quiet: Inbox) -> None:
+    """Its watcher died between the copy and the commit: a day later the sweeper removes it, and only that one."""
+    quiet.drop(f"{CHAT}/a.ogg")
+    listed(quiet)
+    quiet.drop("uploads/orphan")
+    tomorrow = quiet.desk.parts.clock.now() + 86_401
+    tidy_once(quiet.settings, quiet.desk.parts.ledger, now=tomorrow)  # type: ignore[arg-type]
+    assert [f"s3://{quiet.bucket}/{key}" for key in copies(quiet)] == [quiet.jobs()[0].recording.uri]
 
 
 def test_on_a_versioned_bucket_the_version_counts(s3_stack: Settings, tmp_path: Path) -> None:
@@ -163,6 +192,107 @@ def test_on_a_versioned_bucket_the_version_counts(s3_stack: Settings, tmp_path: 
         inbox.watcher().take_listing(older_than_s=0, now=inbox.desk.parts.clock.now())
     assert len(inbox.jobs()) == 2
     assert not any((job.recording.version or "").startswith("etag:") for job in inbox.jobs())
+
+
+def test_each_version_that_an_event_names_is_a_recording(s3_stack: Settings, tmp_path: Path) -> None:
+    """Overwritten before anybody looked: two jobs, in the order in which they were put, and no third by an event or a
+    listing that names no version."""
+    inbox = make_inbox(s3_stack, tmp_path / "home", versioned=True)
+    for body in (b"one", b"two"):
+        inbox.drop(f"{CHAT}/a.ogg", body)
+    inbox.tell_of(f"{CHAT}/a.ogg")
+    eventually(lambda: drained(inbox), "the queue is empty")
+    listed(inbox)
+    sizes = [inbox.s3.get_object(**where(job))["Body"].read() for job in inbox.jobs()]
+    assert sizes == [b"one", b"two"]
+
+
+def where(job: Job) -> dict[str, str]:
+    """A job's recording, as boto3 names it."""
+    bucket, _, key = job.recording.uri.removeprefix("s3://").partition("/")
+    return {"Bucket": bucket, "Key": key, "VersionId": str(job.recording.version)}
+
+
+def test_what_was_removed_is_not_sent(s3_stack: Settings, tmp_path: Path) -> None:
+    """Whoever removes an object before it is registered does not want it sent, though its version is still there."""
+    inbox = make_inbox(s3_stack, tmp_path / "home", versioned=True)
+    inbox.drop(f"{CHAT}/a.ogg")
+    inbox.s3.delete_object(Bucket=inbox.bucket, Key=f"{CHAT}/a.ogg")
+    eventually(lambda: drained(inbox), "the queue is empty")
+    listed(inbox)
+    assert inbox.jobs() == ()
+
+
+@pytest.mark.parametrize("versioned", [False, True])
+def test_a_listing_looks_at_what_is_new_alone(s3_stack: Settings, tmp_path: Path, versioned: bool) -> None:
+    """Also one by a watcher that has just begun: the ledger remembers. What is gone is forgotten, what is ours is not
+    even read."""
+    inbox = make_inbox(s3_stack, tmp_path / "home", versioned=versioned, events=False)
+    for number in range(5):
+        inbox.drop(f"{CHAT}/{number}.ogg", str(number).encode())
+    inbox.drop("done/old.ogg")
+    inbox.drop("zz.ogg")
+    assert [listed(inbox), listed(inbox)] == [6, 0]
+    inbox.drop(f"{CHAT}/3.ogg", b"new")
+    inbox.s3.delete_object(Bucket=inbox.bucket, Key="zz.ogg")
+    assert [listed(inbox), listed(inbox)] == [1, 0]
+    inbox.drop("zz.ogg", b"again")
+    assert [listed(inbox), listed(inbox)] == [1, 0]
+    assert len(inbox.jobs()) == 8
+
+
+@pytest.mark.parametrize("late", [b'{"chat_id": "%s", "overflow": "cut", "not_before": "2030-01-01T00:00:00Z"}'])
+def test_a_note_that_comes_late_mends_what_waits_for_a_chat(inbox: Inbox, late: bytes) -> None:
+    """Put after the recording, or corrected: it is taken up as long as the job waits for a person."""
+    inbox.drop("a.ogg.json", b"{not json")
+    inbox.drop("a.ogg")
+    inbox.drop(f"{CHAT}/b.ogg")
+    eventually(lambda: drained(inbox), "the queue is empty")
+    held = next(job for job in inbox.jobs() if job.recording.name == "a.ogg")
+    assert (held.state, held.code) == (State.HELD, "no-chat")
+    assert (held.message or "").startswith("bad-side-car: ")
+    for name in ("a.ogg", f"{CHAT}/b.ogg", "never-there.ogg"):
+        inbox.drop(f"{name}.json", late.replace(b"%s", OTHER.encode()))
+    eventually(lambda: drained(inbox), "the queue is empty")
+    mended, other = (next(job for job in inbox.jobs() if job.recording.name == name) for name in ("a.ogg", "b.ogg"))
+    assert (mended.state, mended.chat_id, mended.overflow) == (State.RECEIVED, OTHER, "cut")
+    assert mended.not_before == 1_893_456_000
+    assert (other.chat_id, other.overflow) == (CHAT, None)
+    assert listed(inbox) == 3  # the notes, whose event is not remembered
+    assert (listed(inbox), len(inbox.jobs())) == (0, 2)
+
+
+ODD = f"{CHAT}/a b+c%2F é%/€ ?#&=.ogg"
+
+
+@pytest.mark.parametrize("how", ["s3", "sns", "sns-raw", "eventbridge"])
+def test_every_envelope_names_an_odd_key(quiet: Inbox, how: str) -> None:
+    """S3 encodes the key, through SNS too; EventBridge does not."""
+    quiet.drop(ODD)
+    record = {"bucket": {"name": quiet.bucket}, "object": {"key": quote_plus(ODD, safe="/")}}
+    event = {"Records": [{"eventName": "ObjectCreated:CompleteMultipartUpload", "s3": record}] * 3}
+    if how == "sns":
+        event = {"Type": "Notification", "TopicArn": "arn:aws:sns:x", "Message": json.dumps(event)}  # type: ignore[dict-item]
+    if how == "eventbridge":
+        detail = {"bucket": {"name": quiet.bucket}, "object": {"key": ODD}}
+        event = {"source": "aws.s3", "detail-type": "Object Created", "detail": detail}  # type: ignore[dict-item]
+    quiet.tell(json.dumps(event))
+    eventually(lambda: drained(quiet), "the queue is empty")
+    assert [job.source for job in quiet.jobs()] == [f"s3://{quiet.bucket}/{ODD}"]
+
+
+def test_what_nobody_understands_is_moved_aside_and_counted(quiet: Inbox) -> None:
+    """After five tries, by the queue itself."""
+    watcher = quiet.watcher()
+    quiet.tell("hello")
+    assert watcher.count_dead_letters() == dead_letters(quiet.desk.parts.ledger) == 0
+
+    def counted() -> bool:
+        watcher.take_messages(wait_s=1)
+        return watcher.count_dead_letters() == 1
+
+    eventually(counted, "it lies in the dead-letter queue")
+    assert (dead_letters(quiet.desk.parts.ledger), quiet.waiting()) == (1, 0)
 
 
 def test_what_is_no_event_stays_in_the_queue(quiet: Inbox) -> None:

@@ -7,12 +7,14 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
+from infra.local.s3 import MAX_RECEIVES
 from pipeline.model import Job
 from pipeline.settings import Settings
 from tests.support.local_stack import s3_client, sqs_client
 from workers.doors import Desk, open_desk
 from workers.hints import Hints
 from workers.watcher import Watcher, open_queue
+from workers.wiring import open_inbox_book
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,7 +29,7 @@ class Inbox:
 
     def watcher(self) -> Watcher:
         """A watcher that begins now, knowing nothing."""
-        return Watcher(self.desk, open_queue(self.settings), Hints(None))
+        return Watcher(self.desk, open_queue(self.settings), Hints(None), open_inbox_book(self.settings))
 
     def drop(self, key: str, body: bytes = b"sound", **metadata: str) -> None:
         """Put an object; metadata names with `_` for `-`."""
@@ -71,7 +73,11 @@ def make_inbox(stack: Settings, home: Any, *, versioned: bool = False, events: b
         "Resource": "*",
     }
     policy = json.dumps({"Version": "2012-10-17", "Statement": [may_send]})
-    url = sqs.create_queue(QueueName=name, Attributes={"VisibilityTimeout": "1", "Policy": policy})["QueueUrl"]
+    dead = sqs.create_queue(QueueName=f"{name}-dead")["QueueUrl"]
+    aside = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    redrive = json.dumps({"deadLetterTargetArn": aside, "maxReceiveCount": str(MAX_RECEIVES)})
+    attributes = {"VisibilityTimeout": "1", "Policy": policy, "RedrivePolicy": redrive}
+    url = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
     if events:
         arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         report = {"QueueArn": arn, "Events": ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"]}

@@ -33,6 +33,17 @@ def test_metadata_goes_before_the_note_and_the_note_before_the_key() -> None:
     assert wish == Wish(chat_id=CHAT, key="k", overflow="reject", not_before=1_893_456_000)
 
 
+def test_a_note_may_hold_every_option_of_a_program() -> None:
+    """Also how long to hold the memo, counted from when the recording was put, and who is called back."""
+    note = {"chat_id": OTHER, "key": "k", "overflow": "split", "hold_s": 60, "callback_url": "https://example.com/done"}
+    wish = wish_of("a.ogg", {}, json.dumps(note).encode(), put_at=1_000.0)
+    assert wish == Wish(
+        chat_id=OTHER, key="k", overflow="split", not_before=1_060.0, callback_url="https://example.com/done"
+    )
+    assert wish_of("a.ogg", {"chat-id": CHAT, "hold-s": "5"}, None, put_at=10.0).not_before == 15.0
+    assert wish_of("a.ogg", {"hold-s": "5"}, None, put_at=10.0) == Wish(chat_id=None, not_before=15.0)
+
+
 @pytest.mark.parametrize(
     "metadata",
     [{"chat-id": "bob"}, {"chat-id": ""}, {"overflow": "squeeze"}, {"idempotency-key": " "}, {"not-before": "soon"}],
