@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import shutil
 import ssl
 from collections.abc import Mapping
@@ -65,6 +66,9 @@ class Settings(BaseModel):
     s3_endpoint_url: str | None = Field(None, alias="AWS_ENDPOINT_URL_S3")
     sqs_endpoint_url: str | None = Field(None, alias="AWS_ENDPOINT_URL_SQS")
     inbox_queue_url: str | None = Field(None, alias="MEMOLINE_INBOX_QUEUE_URL")
+    inbox_done: Literal["keep", "tag", "move"] = Field("keep", alias="MEMOLINE_INBOX_DONE")
+    results: str = Field("result/", alias="MEMOLINE_RESULTS")
+    results_for: Literal["inbox", "all"] = Field("inbox", alias="MEMOLINE_RESULTS_FOR")
     aws_access_key_id: str | None = Field(None, alias="AWS_ACCESS_KEY_ID")
     aws_secret_access_key: SecretStr | None = Field(None, alias="AWS_SECRET_ACCESS_KEY")
     aws_session_token: SecretStr | None = Field(None, alias="AWS_SESSION_TOKEN")
@@ -128,6 +132,15 @@ class Settings(BaseModel):
         if scheme == "http" and not is_loopback(named or value):
             raise ValueError(f"must be https:// for a host that is not this machine, not {value!r}")
         return value
+
+    @field_validator("results")
+    @classmethod
+    def _place(cls, value: str) -> str:
+        place = value if value in ("off", "beside") else f"{value.strip('/')}/"
+        known = place in ("off", "beside") or re.fullmatch(r"([A-Za-z0-9_-][A-Za-z0-9._-]{0,99}/){1,5}", place)
+        if not known or place.startswith(("m/", "cache/", "intent/", "receipt/")):
+            raise ValueError(f"must be off, beside, or a prefix of the memo bucket such as result/, not {value!r}")
+        return place
 
     @field_validator("cdn_url")
     @classmethod

@@ -17,11 +17,8 @@ from workers.doors import Desk, job_id_of, register, request_for_object, secured
 from workers.hints import Hints
 from workers.inbox import SIDE_CAR_MAX_BYTES, wish_of
 from workers.log import logger
-from workers.s3_events import ObjectSeen, is_recording, is_side_car, recording_of, side_car_of
+from workers.s3_events import MAX_KEY_BYTES, ObjectSeen, is_recording, is_side_car, recording_of, side_car_of
 from workers.wishes import Wish
-
-MAX_KEY_BYTES = 1_024
-"""S3's own limit."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

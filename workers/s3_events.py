@@ -20,6 +20,8 @@ DONE = "done/"
 """Where recordings go whose memo was sent, when MEMOLINE_INBOX_DONE says so."""
 RESULT_SUFFIX = ".memoline.json"
 SIDE_CAR_SUFFIX = ".json"
+MAX_KEY_BYTES = 1_024
+"""S3's own limit."""
 NOT_READ = (UPLOADS, RESULTS, DONE)
 """Prefixes of the inbox under which nothing is a recording to send."""
 _DEPTH = 3

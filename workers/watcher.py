@@ -22,6 +22,7 @@ from workers.hints import Hints, open_hints
 from workers.inbox_listing import LIST_EVERY_S, Listing, Tally
 from workers.log import logger
 from workers.s3_events import NotAnEvent, ObjectSeen, objects_of
+from workers.teller import open_teller, tell_for_ever
 from workers.wiring import open_inbox_book
 
 LONG_POLL_S = 5
@@ -110,8 +111,26 @@ def watch_for_ever(settings: Settings, stopped: threading.Event, on_ready: threa
     a part that goes away later costs a wait and a line in the log."""
     desk = open_desk(settings, "watch")
     watcher = Watcher(desk, open_queue(settings), open_hints(settings.broker_url), open_inbox_book(settings))
+    telling = _start_telling(settings, stopped)
     if on_ready:
         on_ready.set()
+    try:
+        _watch(settings, desk, watcher, stopped)
+    finally:
+        if telling:
+            telling.join()
+
+
+def _start_telling(settings: Settings, stopped: threading.Event) -> threading.Thread | None:
+    teller = open_teller(settings)
+    if teller is None:
+        return None
+    thread = threading.Thread(target=tell_for_ever, args=(teller, stopped), name="tell", daemon=True)
+    thread.start()
+    return thread
+
+
+def _watch(settings: Settings, desk: Desk, watcher: Watcher, stopped: threading.Event) -> None:
     next_listing_s, older_than_s, tries = 0.0, 0.0, 0
     while not stopped.is_set():
         try:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.disk import disk_trouble
+from pipeline.model import Job
 from pipeline.ports import Parts, Rules
 from pipeline.settings import Settings
 from workers.clock import SteadyClock
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pipeline.hosting.store import MemoStore
     from pipeline.ledger.inbox import InboxBook
     from pipeline.ledger.ledger import SqlLedger
+    from pipeline.ledger.news import NewsBook
     from pipeline.ledger.refusals import RefusalBook
     from pipeline.ledger.tokens import TokenBook
     from pipeline.sending.messenger import LinqMessenger
@@ -92,6 +94,13 @@ def open_inbox_book(settings: Settings) -> InboxBook:
     from pipeline.ledger.inbox import InboxBook
 
     return InboxBook(open_ledger(settings).database, f"s3://{settings.need('inbox_bucket')}")
+
+
+def open_news_book(settings: Settings, place: str, name_of: Callable[[Job], str | None]) -> NewsBook:
+    """What a place is to be told of its jobs."""
+    from pipeline.ledger.news import NewsBook
+
+    return NewsBook(open_ledger(settings).database, place, name_of)
 
 
 def open_s3(settings: Settings) -> S3:

@@ -123,7 +123,14 @@ class NewsBook:
             for one in told:
                 rev = connection.execute(select(jobs.c.rev).where(jobs.c.job_id == one.job.job_id)).scalar()
                 due_at = 0.0 if rev == one.job.rev else now
-                values = {"rev": one.job.rev, "told": one.told, "done": one.done, "due_at": due_at, "tries": 0}
+                values = {
+                    "name": one.name,
+                    "rev": one.job.rev,
+                    "told": one.told,
+                    "done": one.done,
+                    "due_at": due_at,
+                    "tries": 0,
+                }
                 self._change(connection, one, values)
 
     def later(self, one: News, at: float) -> None:
@@ -136,17 +143,21 @@ class NewsBook:
         connection.execute(update(news).where(mine).values(**values))
 
     def _note(self, connection: Connection, job_ids: Sequence[str], now: float) -> int:
-        moved = connection.execute(select(jobs).where(jobs.c.job_id.in_(set(job_ids)))).mappings()
-        named = [(job, name) for job in map(to_job, moved) if (name := self._name_of(job)) is not None]
-        mine = (news.c.place == self._place) & news.c.job_id.in_([job.job_id for job, _ in named])
-        known = dict(connection.execute(select(news.c.job_id, news.c.rev).where(mine)).all()) if named else {}
-        rows = [
-            {"place": self._place, "job_id": job.job_id, "name": name, "seq": job.seq}
-            | {"rev": 0, "told": "", "done": "", "due_at": now, "tries": 0}
-            for job, name in named
-            if known.get(job.job_id, 0) < job.rev
-        ]
-        put_many(connection, news, rows, by=("place", "job_id"), keep=("rev", "told", "done", "seq"))
+        ids, c = set(job_ids), news.c
+        moved = [to_job(row) for row in connection.execute(select(jobs).where(jobs.c.job_id.in_(ids))).mappings()]
+        mine = select(c.job_id, c.rev, c.name, c.due_at).where(c.place == self._place, c.job_id.in_(ids))
+        known = {row.job_id: row for row in connection.execute(mine)}
+        rows = []
+        for job in moved:
+            row = known.get(job.job_id)
+            name = row.name if row else self._name_of(job)  # what is told of an erased job is found by its old name
+            due = row is not None and row.due_at > 0  # then its newest state is told when it is
+            if name is not None and not due and (row.rev if row else 0) < job.rev:
+                rows.append({"place": self._place, "job_id": job.job_id, "name": name, "seq": job.seq})
+        fresh = {"rev": 0, "told": "", "done": "", "due_at": now, "tries": 0}
+        put_many(
+            connection, news, [row | fresh for row in rows], by=("place", "job_id"), keep=("rev", "told", "done", "seq")
+        )
         return len(rows)
 
     def _last_of(self, connection: Connection, names: Sequence[str]) -> dict[str, int]:

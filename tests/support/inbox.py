@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from infra.local.s3 import MAX_RECEIVES
@@ -30,6 +30,15 @@ class Inbox:
     def watcher(self) -> Watcher:
         """A watcher that begins now, knowing nothing."""
         return Watcher(self.desk, open_queue(self.settings), Hints(None), open_inbox_book(self.settings))
+
+    def with_settings(self, **changes: str) -> Inbox:
+        """The same inbox with other settings."""
+        settings = self.settings.model_copy(update=changes)
+        return replace(self, settings=settings, desk=replace(self.desk, settings=settings))
+
+    def with_s3(self, s3: Any) -> Inbox:
+        """The same inbox, whose desk reads and writes by another S3."""
+        return replace(self, desk=replace(self.desk, s3=s3))
 
     def drop(self, key: str, body: bytes = b"sound", **metadata: str) -> None:
         """Put an object; metadata names with `_` for `-`."""

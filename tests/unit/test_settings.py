@@ -10,7 +10,7 @@ from pipeline.environment import AUDIO_NAMES, load_audio_settings
 from pipeline.errors import Misuse
 from pipeline.precedence import REAL_LINQ, STACK_FILE, outside_parts
 from pipeline.recordings import AudioSettings
-from pipeline.settings import Settings, load_settings
+from pipeline.settings import Settings, checked, load_settings
 
 STACK = {
     "MEMOLINE_BROKER_URL": "redis://:secret@127.0.0.1:7001/0",
@@ -31,6 +31,22 @@ def home(tmp_path: Path) -> Path:
     folder.mkdir()
     (folder / STACK_FILE).write_text("".join(f"{name}={value}\n" for name, value in STACK.items()))
     return folder
+
+
+@pytest.mark.parametrize(
+    ("value", "place"), [("off", "off"), ("beside", "beside"), ("result", "result/"), ("a/b/", "a/b/"), ("/x/", "x/")]
+)
+def test_results_lie_beside_or_under_a_prefix(value: str, place: str) -> None:
+    """One prefix, however its slashes are written."""
+    assert checked({"MEMOLINE_RESULTS": value}).results == place
+
+
+@pytest.mark.parametrize("value", ["m", "m/x", "cache/", "intent/", "receipt/a", "../x", "", "a b", "a//b"])
+def test_results_are_never_served_nor_mixed_with_ours(value: str) -> None:
+    """What lies under `m/` is public."""
+    with pytest.raises(Misuse) as caught:
+        checked({"MEMOLINE_RESULTS": value})
+    assert "MEMOLINE_RESULTS" in caught.value.message
 
 
 def test_defaults_hold_without_any_setting(tmp_path: Path) -> None:
