@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 PREPARE = "memoline.prepare"
 DELIVER = "memoline.deliver"
 QUEUES = {"audio": ("audio", "audio-backfill"), "send": ("send", "send-backfill")}
-"""The queues of each worker, the first one first: no live memo waits behind the hints of a backfill."""
+"""The queues of each worker, the first one first: no live memo waits behind hints of a backfill, or behind polls."""
 BACKFILL_HINTS = 1_000
-"""So many hints wait in a queue of backfills at most, however many rows wait in the ledger."""
+"""So many hints wait in a second queue at most, however many rows wait in the ledger."""
 HINT_TTL_S = 30
 """How long a second hint for a job is held back: longer than a queue usually takes, and the price of one lost."""
 
 
 def task_for(job: Job) -> tuple[str, str] | None:
     """(task, queue) of the step that a job waits for, None where it waits for nobody of ours."""
-    second = job.lane == "backfill"
+    second = job.lane == "backfill" or job.state in POLLED
     if job.state in (State.RECEIVED, State.PREPARING):
         return PREPARE, QUEUES["audio"][second]
     if job.state in (State.HOSTED, State.SENDING, State.UNCONFIRMED, *POLLED):

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import islice
 
 from pipeline.errors import MemolineError
@@ -22,12 +23,23 @@ from workers.tidying import remove_dead_work, remove_orphans
 from workers.wiring import open_ledger, open_spools, open_store
 
 BATCH = 1_000
+CROWDED_S = 1.0
+"""When the next sweep comes after one that found more than the queues took."""
 TIDY_EVERY_S = 3_600.0
 REFUSALS_FOR_S = 30 * 86_400.0
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Swept:
+    """hints: so many were published. crowded: a queue had no room for more; what is left is due all the same."""
+
+    hints: int
+    crowded: bool
+
+
 def sweep_for_ever(settings: Settings, stopped: threading.Event, on_ready: threading.Event | None = None) -> None:
-    """Sweep every MEMOLINE_SWEEP_EVERY_S until told to stop. An unreachable part costs a round, nothing else.
+    """Sweep every MEMOLINE_SWEEP_EVERY_S, sooner where more is due than the queues take, until told to stop. An
+    unreachable part costs a round, nothing else.
 
     Raises Misuse (`missing-setting`) without a broker, PartUnreachable when the ledger is away at the start."""
     broker_url = settings.need("broker_url")
@@ -39,29 +51,33 @@ def sweep_for_ever(settings: Settings, stopped: threading.Event, on_ready: threa
     ttl_s = max(1, min(HINT_TTL_S, round(2 * settings.sweep_every_s)))
     tidy_at = clock.now()
     while True:
+        wait_s = settings.sweep_every_s
         try:
-            sweep_once(ledger, hints, now=clock.now(), ttl_s=ttl_s)
+            swept = sweep_once(ledger, hints, now=clock.now(), ttl_s=ttl_s)
+            wait_s = min(CROWDED_S, settings.sweep_every_s) if swept.crowded else settings.sweep_every_s
             if clock.now() >= tidy_at:
                 tidy_at = clock.now() + TIDY_EVERY_S
                 tidy_once(settings, ledger, now=clock.now())
         except MemolineError as error:
             logger().warning("sweep.put-off", code=error.code, error=error.message)
-        if stopped.wait(settings.sweep_every_s):
+        if stopped.wait(wait_s):
             telling.join()
             return
 
 
-def sweep_once(ledger: SqlLedger, hints: Hints, *, now: float, ttl_s: int) -> int:
-    """Hint every job that is due, unless its queue is long already. Returns the number of hints published."""
-    published = 0
+def sweep_once(ledger: SqlLedger, hints: Hints, *, now: float, ttl_s: int) -> Swept:
+    """Hint every job that is due, unless its queue is long already."""
+    published, crowded = 0, False
     for queue, jobs in _by_queue(ledger.due(now, BATCH)).items():
         room = _room(hints, queue)
         # Those that were hinted a moment ago take no room from the others.
         woken = (job for job in jobs if hints.wake(job, once_s=ttl_s))
-        published += sum(1 for _ in islice(woken, room))
+        hinted = sum(1 for _ in islice(woken, room))
+        published += hinted
+        crowded |= hinted == room > 0
     if published:
         logger().info("sweep.hinted", hints=published)
-    return published
+    return Swept(hints=published, crowded=crowded)
 
 
 def tidy_once(settings: Settings, ledger: SqlLedger, *, now: float) -> None:

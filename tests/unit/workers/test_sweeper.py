@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pipeline import jobs
 from pipeline.model import Job
-from tests.support.story import build_stage, request
+from tests.support.story import ACCEPTED, build_stage, request
 from workers.hints import QUEUES, Hints, task_for
 from workers.sweeper import sweep_once
 
@@ -39,8 +40,9 @@ def test_jobs_that_were_hinted_take_no_room(tmp_path: Path, monkeypatch: pytest.
             request(str(number)), job_id=f"job-{number}", state="RECEIVED", code=None, message=None, by="test"
         )  # type: ignore[arg-type]
     hints = CountingHints()
-    counts = [sweep_once(stage.ledger, hints, now=stage.clock.at, ttl_s=30) for _ in range(5)]
-    assert counts == [10, 10, 10, 5, 0]
+    rounds = [sweep_once(stage.ledger, hints, now=stage.clock.at, ttl_s=30) for _ in range(5)]
+    assert [swept.hints for swept in rounds] == [10, 10, 10, 5, 0]
+    assert [swept.crowded for swept in rounds] == [True] * 3 + [False] * 2, "then the next round comes sooner"
     assert len(hints.woken) == 35
 
 
@@ -53,5 +55,23 @@ def test_a_backfill_has_queues_of_its_own(tmp_path: Path, monkeypatch: pytest.Mo
         jobs.register(stage.parts, wish)
     found = stage.ledger.due(stage.clock.at, 100)
     assert [task_for(job)[1] for job in found] == ["audio", *["audio-backfill"] * 29]  # type: ignore[index]
-    assert sweep_once(stage.ledger, CountingHints(), now=stage.clock.at, ttl_s=30) == 30
+    assert sweep_once(stage.ledger, CountingHints(), now=stage.clock.at, ttl_s=30).hints == 30
     assert QUEUES["audio"] == ("audio", "audio-backfill"), "in the order in which a worker asks for hints"
+
+
+def test_polls_wait_behind_what_is_to_be_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a long outage of the receiver thousands are due: all of a sweep's are hinted, and none before a send."""
+    monkeypatch.setattr("workers.sweeper.os.cpu_count", lambda: 1)
+    stage = build_stage(tmp_path)
+    for number in range(40):
+        job = jobs.register(stage.parts, request(str(number), chat_id=f"{number % 20}"))
+        jobs.prepare(stage.parts, job.job_id)
+        stage.linq.outcomes = [replace(ACCEPTED, message_id=f"m-{number}")]
+        jobs.deliver(stage.parts, job.job_id)
+    waits = jobs.register(stage.parts, request("waits"))
+    jobs.prepare(stage.parts, waits.job_id)
+    stage.clock.at += 60
+    found = {job.job_id: task_for(job)[1] for job in stage.ledger.due(stage.clock.at, 100)}  # type: ignore[index]
+    assert found.pop(waits.job_id) == "send"
+    assert set(found.values()) == {"send-backfill"}
+    assert sweep_once(stage.ledger, CountingHints(), now=stage.clock.at, ttl_s=30).hints == 41
