@@ -46,6 +46,7 @@ def _forgotten(parts: Parts, job: Job) -> Job | None:
 def retry(parts: Parts, job: Job, *, overflow: Overflow | None = None) -> Job:
     """Start a REJECTED job, or a FAILED one that Linq never took, anew: with the settings of now, and another overflow
     where one is given. Its memo gets a new name. Raises NotNow (`not-retryable`)."""
+    _stays(job)
     if job.state not in (State.REJECTED, State.FAILED) or job.message_id or job.code in MAY_BE_TAKEN:
         raise NotNow("not-retryable", _not_retryable(job), job_id=job.job_id, state=str(job.state))
     return _anew(parts, job, None, "Tried again on request.", overflow or job.overflow)
@@ -71,6 +72,7 @@ def _anew(parts: Parts, job: Job, code: str | None, message: str, overflow: Over
 def assign(parts: Parts, job: Job, chat_id: str, *, overflow: Overflow | None = None, not_before: float = 0.0) -> Job:
     """Give a job that is HELD for want of a chat its chat, and other options where they are given. Raises NotNow
     (`not-held`)."""
+    _stays(job)
     if job.state is not State.HELD or job.code != "no-chat":
         why = f"Job {job.job_id} is {job.state} and has its chat: only one that is HELD with no-chat takes one."
         raise NotNow("not-held", why, job_id=job.job_id, state=str(job.state))
@@ -99,6 +101,8 @@ def resolve(
     if not given_up and (job.state, job.code) != (State.HELD, "outcome-unknown"):
         text = f"Job {job.job_id} is {job.state}: only one that is HELD with outcome-unknown can be resolved."
         raise NotNow("not-held", text, job_id=job.job_id, state=str(job.state))
+    if resend:
+        _stays(job)
     note = f"Decided by a person{': ' + why if why else '.'}"
     if sent is not None:
         later = parts.clock.now() + 1
@@ -121,6 +125,13 @@ def resolve(
             not_before=_from_now_on(parts, job),
         )
     return parts.ledger.move(job, State.FAILED, by=parts.by, code="resolved-given-up", message=note)
+
+
+def _stays(job: Job) -> None:
+    """Raises NotNow (`erase-wanted`)."""
+    if job.erasing:
+        text = f"Job {job.job_id} is to be erased: it is not sent any more."
+        raise NotNow("erase-wanted", text, job_id=job.job_id, state=str(job.state))
 
 
 def _from_now_on(parts: Parts, job: Job) -> float:

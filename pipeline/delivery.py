@@ -33,6 +33,11 @@ def send(parts: Parts, job: Job) -> Job:
     """Send the memo of a HOSTED job that is at the head of its lane, or say until when it waits."""
     if job.send_attempts and (known := settled(parts, job)).state is not State.HOSTED:
         return known  # an earlier attempt arrived after all
+    if job.erasing:
+        why = "It is to be erased."
+        return forgotten(parts, job) or parts.ledger.move(
+            job, State.CANCELLED, by=parts.by, code="cancelled", message=why
+        )
     if too_old(parts, job):
         return forgotten(parts, job) or give_up(parts, job)
     chat = parts.ledger.chat(job.chat_id or "")

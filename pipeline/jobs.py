@@ -123,7 +123,7 @@ def _claim(parts: Parts, job_id: str) -> Job | None:
     # A memo that is wanted later is made now: it is sent the moment it is due, and what is wrong with it is known.
     waiting = job.state is State.RECEIVED and job.chat_id is not None and job.retry_at <= now
     abandoned = job.state is State.PREPARING and job.lease_until < now
-    if not (waiting or abandoned) or parts.ledger.is_held_back(job):
+    if job.erasing or not (waiting or abandoned) or parts.ledger.is_held_back(job):
         return None
     if too_old(parts, job):
         return forgotten(parts, job) or give_up(parts, job)

@@ -46,13 +46,15 @@ class Outcome:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attempt:
     """One attempt to send a job's memo, as it is remembered outside the ledger. number: the job's send_attempts.
-    at: when it began. epoch: the job's then. closed: given up before anything was sent. outcome: None where nobody
+    at: when it began. epoch: the job's then. closed: given up before anything was sent. erased: closed, as the job is
+    erased. outcome: None where nobody
     wrote down what came of it."""
 
     number: int
     at: float
     epoch: int
     closed: bool = False
+    erased: bool = False
     outcome: Outcome | None = None
 
 

@@ -106,8 +106,8 @@ class Job:
     not_before: the requester's wish. retry_at: our own back-off. lease_until: the step in work is alive until then.
     audio_attempts / send_attempts: counted before the work. looks: complete looks at the message list that found
     nothing. returns: how often an attempt that was probably not sent went back to HOSTED. first_sending_at: when the
-    first attempt began, and sending_since the last one. backfill_id: the backfill that registered it first. time_zone:
-    of the person.
+    first attempt began, and sending_since the last one. erase_at: when its erasing is due, 0 where nobody wants it.
+    backfill_id: the backfill that registered it first. time_zone: of the person.
     """
 
     seq: int
@@ -139,11 +139,17 @@ class Job:
     trace_id: str | None
     code: str | None
     message: str | None
+    erase_at: float
     created_at: float
     updated_at: float
     callback_url: str | None = None
     backfill_id: str | None = None
     time_zone: str | None = None
+
+    @property
+    def erasing(self) -> bool:
+        """Whether somebody wants it erased, and it is not yet."""
+        return self.erase_at > 0 and self.state is not State.ERASED
 
     @property
     def url(self) -> str | None:
@@ -167,6 +173,19 @@ class HistoryEntry:
     message: str | None
     by: str
     attempt: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AuditLine:
+    """Who erased what, and why. action: `erase-wanted`, `erased`, `outlived` or `chat-erased`. removed: kinds of copies
+    that are gone. job_id: None where it is about a chat."""
+
+    at: float
+    action: str
+    by: str
+    job_id: str | None
+    why: str | None
+    removed: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

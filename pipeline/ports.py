@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 from pipeline.errors import KeyReused
 from pipeline.messages import Attempt, Chat, ChatSeen, MessageList, Outcome, Pause, QuietHours, StatusReport
-from pipeline.model import HistoryEntry, Hosted, Job, Lane, NewJob, Request, State, StoredRecording
+from pipeline.model import AuditLine, HistoryEntry, Hosted, Job, Lane, NewJob, Request, State, StoredRecording
 from pipeline.recordings import AudioSettings, Memo, Overflow
 
 
@@ -29,7 +29,9 @@ class Store(Protocol):
     """Recordings and memos. Raises PartUnreachable (`s3-unreachable`, `cdn-unreachable`), and JobFailed with
     `recording-gone`, `superseded` or `source-changed`, or `cdn-wrong` where the URL does not show the memo.
 
-    address: the URL to give away now, signed where URLs are signed; it is neither kept nor shown."""
+    address: the URL to give away now, signed where URLs are signed; it is neither kept nor shown.
+    erase: every copy of recording and memos; raises JobFailed (`cdn-still-shows`) too. is_other: whether another job
+    reads an object of the inbox (bucket, key, version); None: the inbox is left alone."""
 
     def fetch(self, recording: StoredRecording, to: Path) -> None: ...
     def host(self, memo: Memo, job_id: str, result_no: int) -> Hosted: ...
@@ -37,6 +39,7 @@ class Store(Protocol):
     def address(self, hosted: Hosted) -> str: ...
     def still_there(self, hosted: Hosted) -> bool: ...
     def discard(self, recording: StoredRecording) -> None: ...
+    def erase(self, job: Job, *, is_other: Callable[[str, str, str], bool] | None) -> tuple[str, ...]: ...
 
 
 class Journal(Protocol):
@@ -44,11 +47,13 @@ class Journal(Protocol):
     learns here what it forgot. Raises PartUnreachable (`s3-unreachable`) and Misuse: then nothing is sent.
 
     begin: True where nobody began or closed this attempt before, and nobody can any more. end: written once, the first
-    one stays. attempts: all that were begun, by number."""
+    one stays. attempts: all that were begun, by number. bury, buried: jobs that somebody had erased."""
 
     def begin(self, job_id: str, attempt: Attempt) -> bool: ...
     def end(self, job_id: str, number: int, outcome: Outcome) -> None: ...
     def attempts(self, job_id: str) -> tuple[Attempt, ...]: ...
+    def bury(self, job_id: str, at: float) -> None: ...
+    def buried(self) -> Iterator[str]: ...
 
 
 class Messenger(Protocol):
@@ -80,7 +85,8 @@ class Ledger(Protocol):
 
     waiting: what waits to be sent in a chat, oldest first. may_ask: True for one caller in so many seconds. probe: of
     all who see a pause that is over, one may try, and the others wait until then. lift: with `as_read` only where it is
-    still that pause. mark: how many different ones something happened to lately."""
+    still that pause. mark: how many different ones something happened to lately. want_erased: the
+    wish, kept until `erase`, after which nothing personal is left; erase_wish: whose it is, None for the retention."""
 
     def add(
         self, request: Request, *, job_id: str, state: State, code: str | None, message: str | None, by: str
@@ -112,6 +118,19 @@ class Ledger(Protocol):
     def stand(self, scope: str, standing: str, since: float) -> bool: ...
     def standing(self, scope: str) -> str | None: ...
     def history(self, job_id: str) -> tuple[HistoryEntry, ...]: ...
+    def want_erased(self, job_id: str, *, by: str, why: str) -> Job: ...
+    def erase_wish(self, job_id: str) -> AuditLine | None: ...
+    def erase_later(self, job_id: str, at: float) -> None: ...
+    def erase(
+        self,
+        job: Job,
+        *,
+        by: str,
+        why: str | None,
+        removed: Sequence[str],
+        file_stems: Collection[str],
+        again_at: float,
+    ) -> Job: ...
     def flag(self, name: str) -> str | None: ...
     def set_flag(self, name: str, value: str) -> None: ...
 

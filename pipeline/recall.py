@@ -17,6 +17,7 @@ from pipeline.sending.pacing import poll_after_s
 
 NOT_BEGUN = "not-begun"
 """Code of a job whose sender could not write its intent."""
+ERASED_BEFORE = "It was erased before this ledger was put back."
 _NOT_BEGUN = Outcome(kind=OutcomeKind.WAIT, code=NOT_BEGUN, message="S3 failed before anything was sent.")
 _NOT_SENT = (OutcomeKind.WAIT, OutcomeKind.REFUSED)
 
@@ -69,7 +70,7 @@ def lost(parts: Parts, job: Job) -> Job:
 def recalled(parts: Parts, job: Job) -> Job:
     """Move a job whose attempt was begun before: SENT where Linq took it, HOSTED where it is proven that nothing was
     sent, else UNCONFIRMED. Raises what the journal raises."""
-    attempts = parts.journal.attempts(job.job_id)
+    attempts = _attempts(parts, job)
     unnoticed = [one for one in attempts if _is_unsent(one, job)]
     for one in unnoticed:
         parts.journal.end(job.job_id, one.number, _NOT_BEGUN)
@@ -88,7 +89,7 @@ def forgotten(parts: Parts, job: Job) -> Job | None:
     """Move a job that is about to end unsent, where an older copy of the ledger has forgotten that it was sent, or may
     have been; None where it was not. One that may have been and has no chat stays as it is: nobody can look for it, and
     its attempt is asked about again once it has one. Raises what the journal raises."""
-    unknown = [one for one in parts.journal.attempts(job.job_id) if one.number > job.send_attempts]
+    unknown = [one for one in _attempts(parts, job) if one.number > job.send_attempts]
     if all(_not_sent(one) for one in unknown):
         return None
     memory = remembered(unknown, job)
@@ -96,6 +97,14 @@ def forgotten(parts: Parts, job: Job) -> Job | None:
         return job
     # In one move: a worker that died between two of them would leave a job whose attempt seems to be settled.
     return _as_remembered(parts, replace(job, send_attempts=memory.number), memory)
+
+
+def _attempts(parts: Parts, job: Job) -> tuple[Attempt, ...]:
+    """All attempts of a job. One that was erased, which this older copy of the ledger does not know, is again."""
+    attempts = parts.journal.attempts(job.job_id)
+    if any(one.erased for one in attempts):
+        parts.ledger.want_erased(job.job_id, by=parts.by, why=ERASED_BEFORE)
+    return attempts
 
 
 def _as_remembered(parts: Parts, job: Job, memory: Memory) -> Job:

@@ -76,6 +76,8 @@ class Settings(BaseModel):
 
     cdn_url: str | None = Field(None, alias="MEMOLINE_CDN_URL")
     ca_bundle: Path | None = Field(None, alias="MEMOLINE_CA_BUNDLE")
+    cdn_distribution_id: str | None = Field(None, alias="MEMOLINE_CDN_DISTRIBUTION_ID", pattern=r"^[A-Za-z0-9-]{1,64}$")
+    cloudfront_endpoint_url: str | None = Field(None, alias="AWS_ENDPOINT_URL_CLOUDFRONT")
     cdn_signing_key_id: str | None = Field(None, alias="MEMOLINE_CDN_SIGNING_KEY_ID", pattern=r"^[A-Za-z0-9_-]{1,128}$")
     cdn_signing_key: SecretStr | None = Field(None, alias="MEMOLINE_CDN_SIGNING_KEY")
     cdn_signing_key_file: Path | None = Field(None, alias="MEMOLINE_CDN_SIGNING_KEY_FILE")
@@ -113,13 +115,16 @@ class Settings(BaseModel):
     quiet_zone: str = Field("", alias="MEMOLINE_QUIET_ZONE")
     quiet_for: Literal["backfill", "all"] = Field("backfill", alias="MEMOLINE_QUIET_FOR")
     resend_if_absent: bool = Field(False, alias="MEMOLINE_RESEND_IF_ABSENT")
+    retention_days: float | None = Field(None, alias="MEMOLINE_RETENTION_DAYS", gt=0, le=36_500)
 
     @field_validator("home")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().absolute()
 
-    @field_validator("s3_endpoint_url", "sqs_endpoint_url", "linq_base_url", "inbox_queue_url")
+    @field_validator(
+        "s3_endpoint_url", "sqs_endpoint_url", "cloudfront_endpoint_url", "linq_base_url", "inbox_queue_url"
+    )
     @classmethod
     def _https_or_loopback(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is None:

@@ -256,8 +256,9 @@ def _adopt(desk: Desk, job: Job, request: Request) -> Job:
 
 
 def _keyed(desk: Desk, job: Job, request: Request) -> Job:
-    """The job, known by the request's key too, so that the key stands for no other input later."""
-    if request.key is None or job.key == request.key:
+    """The job, known by the request's key too, so that the key stands for no other input later. An erased one is known
+    by nothing."""
+    if request.key is None or job.key == request.key or job.state is State.ERASED:
         return job
     named = desk.parts.ledger.give_key(job.job_id, request.key)
     if named.key != request.key:

@@ -17,10 +17,11 @@ from pipeline.model import Job, StoredRecording
 from pipeline.settings import Settings
 from workers.callbacks import make_tellers
 from workers.clock import SteadyClock
+from workers.eraser import Eraser
 from workers.hints import BACKFILL_HINTS, HINT_TTL_S, Hints, open_hints, task_for
 from workers.log import logger
 from workers.tidying import remove_dead_work, remove_orphans
-from workers.wiring import open_ledger, open_spools, open_store
+from workers.wiring import connect, open_ledger, open_spools, open_store
 
 BATCH = 1_000
 CROWDED_S = 1.0
@@ -46,6 +47,8 @@ def sweep_for_ever(settings: Settings, stopped: threading.Event, on_ready: threa
     ledger, hints, clock = open_ledger(settings), open_hints(broker_url), SteadyClock()
     telling = threading.Thread(target=make_tellers(settings, ledger, clock).run, args=(stopped,), name="callbacks")
     telling.start()
+    eraser = Eraser(connect(settings, "sweep"), ledger, settings, stopped)
+    eraser.start()
     if on_ready:
         on_ready.set()
     ttl_s = max(1, min(HINT_TTL_S, round(2 * settings.sweep_every_s)))
@@ -62,6 +65,7 @@ def sweep_for_ever(settings: Settings, stopped: threading.Event, on_ready: threa
             logger().warning("sweep.put-off", code=error.code, error=error.message)
         if stopped.wait(wait_s):
             telling.join()
+            eraser.join()
             return
 
 

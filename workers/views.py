@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from pipeline.model import Callback, HistoryEntry, Job, Refusal
+from pipeline.model import AuditLine, Callback, HistoryEntry, Job, Refusal
 
 
 def iso(at: float) -> str | None:
@@ -28,15 +28,19 @@ def job_json(job: Job) -> dict[str, object]:
         "code": job.code,
         "message": job.message,
         "attempts": job.attempts,
+        "erasing": job.erasing,
         "created_at": iso(job.created_at),
         "updated_at": iso(job.updated_at),
     }
 
 
 def job_with_history(
-    job: Job, history: Iterable[HistoryEntry], callbacks: Iterable[Callback] = ()
+    job: Job,
+    history: Iterable[HistoryEntry],
+    callbacks: Iterable[Callback] = (),
+    audit: Iterable[AuditLine] = (),
 ) -> dict[str, object]:
-    """A job with its timeline, its memo, what it waits for, and whom it told."""
+    """A job with its timeline, its memo, what it waits for, whom it told, and who had it erased."""
     hosted = job.hosted
     memo = None
     if hosted:
@@ -64,7 +68,14 @@ def job_with_history(
         "history": [entry_json(entry) for entry in history],
         "callback_url": job.callback_url,
         "callbacks": [callback_json(callback) for callback in callbacks],
+        "audit": [audit_json(line) for line in audit],
     }
+
+
+def audit_json(line: AuditLine) -> dict[str, object]:
+    """A line of the audit."""
+    known = {"at": iso(line.at), "action": line.action, "by": line.by, "job_id": line.job_id}
+    return known | {"why": line.why, "removed": list(line.removed)}
 
 
 def entry_json(entry: HistoryEntry) -> dict[str, object]:

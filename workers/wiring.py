@@ -128,6 +128,7 @@ def s3_config(settings: Settings) -> S3Config:
 
 def open_store(settings: Settings, secret: bytes) -> MemoStore:
     """Recordings and memos."""
+    from pipeline.hosting.invalidation import Invalidation
     from pipeline.hosting.signing import load_signer
     from pipeline.hosting.store import MemoStore
 
@@ -138,6 +139,7 @@ def open_store(settings: Settings, secret: bytes) -> MemoStore:
         settings.cdn_signing_key_file,
         settings.cdn_url_ttl_s,
     )
+    distribution_id, endpoint_url = settings.cdn_distribution_id, settings.cloudfront_endpoint_url
     return MemoStore(
         open_s3(settings),
         cdn_url=settings.cdn_url,
@@ -145,6 +147,7 @@ def open_store(settings: Settings, secret: bytes) -> MemoStore:
         secret=secret,
         spool=spool_folder(settings),
         signer=signer,
+        invalidate=Invalidation(s3_config(settings), distribution_id, endpoint_url) if distribution_id else None,
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 
 from pipeline.errors import JobFailed, PartUnreachable
+from pipeline.hosting.signing import unsigned
 from pipeline.model import Hosted
 
 
@@ -44,6 +45,17 @@ class UrlCheck:
             raise PartUnreachable("cdn-unreachable", f"The CDN cannot be reached at {hosted.url} ({error}).") from None
         if (size_bytes, digest.hexdigest()) != (hosted.size_bytes, hosted.sha256):
             raise _wrong(hosted, f"{size_bytes} other bytes")
+
+    def gone(self, url: str) -> bool:
+        """Whether nothing is to be seen at a URL: 403, 404 or 410. Raises PartUnreachable (`cdn-unreachable`)."""
+        shown = unsigned(url)
+        try:
+            answer = self._connected().head(url)
+        except httpx.HTTPError as error:
+            raise PartUnreachable("cdn-unreachable", f"The CDN cannot be reached at {shown} ({error}).") from None
+        if answer.status_code >= 500:
+            raise PartUnreachable("cdn-unreachable", f"The CDN answers {answer.status_code} for {shown}.")
+        return answer.status_code in (403, 404, 410)
 
     def reach(self, url: str) -> None:
         """See whether a URL answers, with a good certificate. Raises PartUnreachable (`cdn-unreachable`)."""

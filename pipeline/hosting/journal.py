@@ -1,13 +1,13 @@
-"""Every attempt to send, in two write-once objects: the port `Journal` on S3.
+"""Every attempt to send, in write-once objects: the port `Journal` on S3.
 
-`intent/{job_id}/{number}` is there before the POST, `receipt/{job_id}/{number}` says what came of it. Neither names
-anybody. A ledger restored from an older copy finds the intent of an attempt that it does not know, and does not send.
-Keep both longer than the oldest back-up of the ledger."""
+`intent/{job_id}/{number}` is there before the POST, `receipt/{job_id}/{number}` says what came of it, `erased/{job_id}`
+that somebody had the job erased. None names anybody. A ledger restored from an older copy finds the intent of an
+attempt that it does not know, and does not send. Keep them longer than the oldest back-up of the ledger."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipeline.hosting.s3 import S3
@@ -24,7 +24,7 @@ class S3Journal:
 
     def begin(self, job_id: str, attempt: Attempt) -> bool:
         """Write the intent of an attempt; False where one of this number is there already."""
-        content = {"at": attempt.at, "epoch": attempt.epoch, "closed": attempt.closed}
+        content = {"at": attempt.at, "epoch": attempt.epoch, "closed": attempt.closed, "erased": attempt.erased}
         return self._put(f"intent/{job_id}/{attempt.number}", content)
 
     def end(self, job_id: str, number: int, outcome: Outcome) -> None:
@@ -39,6 +39,15 @@ class S3Journal:
         numbers = sorted(int(key.removeprefix(prefix)) for key in keys if key.removeprefix(prefix).isdigit())
         return tuple(self._attempt(job_id, number) for number in numbers)
 
+    def bury(self, job_id: str, at: float) -> None:
+        """Write down that a job is erased, where a ledger that is put back looks for it."""
+        self._put(f"erased/{job_id}", {"at": at})
+
+    def buried(self) -> Iterator[str]:
+        """The ids of all jobs that were buried."""
+        for listed in self._s3.list(self._s3.need_bucket(), "erased/"):
+            yield listed.key.removeprefix("erased/")
+
     def _attempt(self, job_id: str, number: int) -> Attempt:
         intent = self._get(f"intent/{job_id}/{number}") or {}
         receipt = self._get(f"receipt/{job_id}/{number}")
@@ -47,6 +56,7 @@ class S3Journal:
             at=float(intent.get("at", 0.0)),
             epoch=int(intent.get("epoch", 0)),
             closed=bool(intent.get("closed", False)),
+            erased=bool(intent.get("erased", False)),
             outcome=_outcome(receipt) if receipt else None,
         )
 

@@ -121,6 +121,18 @@ def make_client(config: S3Config, service: str, endpoint_url: str | None) -> Any
     )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Version:
+    """A version of an object; version_id is `null` on a bucket without versions. is_marker: it says that the object was
+    deleted, and holds nothing."""
+
+    key: str
+    version_id: str
+    etag: str
+    last_modified: datetime
+    is_marker: bool
+
+
 class S3:
     """S3 for one process; the client is made when first used. All methods raise PartUnreachable (`s3-unreachable`) and
     Misuse (`s3-refused`) where bucket or credentials are wrong."""
@@ -265,6 +277,21 @@ class S3:
         with self.translated(bucket):
             self.client.delete_object(Bucket=bucket, Key=key)
 
+    def versions(self, bucket: str, prefix: str) -> tuple[Version, ...]:
+        """Every version of the objects under a prefix, the newest of each first, and then the markers."""
+        pages = self.client.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix)
+        found: list[Version] = []
+        with self.translated(bucket):
+            for page in pages:
+                found += [_version(item, is_marker=False) for item in page.get("Versions", [])]
+                found += [_version(item, is_marker=True) for item in page.get("DeleteMarkers", [])]
+        return tuple(sorted(found, key=lambda one: one.is_marker))
+
+    def delete_version(self, version: Version, bucket: str) -> None:
+        """Remove one version for good; one that is not there is no error."""
+        with self.translated(bucket):
+            self.client.delete_object(Bucket=bucket, Key=version.key, VersionId=version.version_id)
+
     def list(self, bucket: str, prefix: str = "") -> Iterator[Listed]:
         """All objects under a prefix, in the order of their keys."""
         for page in self.pages(bucket, prefix):
@@ -299,6 +326,16 @@ class S3:
     def translated(self, bucket: str) -> Iterator[None]:
         with translated(f"Bucket {bucket!r}", self.config.endpoint_url):
             yield
+
+
+def _version(item: Mapping[str, Any], *, is_marker: bool) -> Version:
+    return Version(
+        key=item["Key"],
+        version_id=item.get("VersionId") or "null",
+        etag=str(item.get("ETag", "")).strip('"'),
+        last_modified=item["LastModified"],
+        is_marker=is_marker,
+    )
 
 
 class Gone(Exception):

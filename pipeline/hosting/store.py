@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from pipeline.disk import NO_ROOM, disk_trouble, using
 from pipeline.errors import JobFailed, Misuse
 from pipeline.hosting.check import UrlCheck
+from pipeline.hosting.erasing import Copies, IsOther
+from pipeline.hosting.invalidation import Invalidation
 from pipeline.hosting.names import UPLOADS, cdn_url, memo_key
 from pipeline.hosting.s3 import S3
 from pipeline.hosting.signing import UrlSigner
 from pipeline.hosting.spool import hash_of
-from pipeline.model import Hosted, StoredRecording
+from pipeline.model import Hosted, Job, StoredRecording
 from pipeline.recordings import Memo, Plan
 
 _IMMUTABLE = "public, max-age=31536000, immutable"
@@ -24,7 +27,7 @@ _IMMUTABLE = "public, max-age=31536000, immutable"
 
 class MemoStore:
     """`pipeline.ports.Store`. spool: the folder whose files are copies of ours and may be removed. signer: None where
-    URLs are plain."""
+    URLs are plain. invalidate: lets the CDN forget; None where it asks the bucket each time."""
 
     def __init__(
         self,
@@ -35,6 +38,7 @@ class MemoStore:
         secret: bytes,
         spool: Path,
         signer: UrlSigner | None = None,
+        invalidate: Invalidation | None = None,
     ) -> None:
         self._s3 = s3
         self._cdn_url = cdn_url
@@ -42,6 +46,7 @@ class MemoStore:
         self._secret = secret
         self._spool = spool
         self._signer = signer
+        self._invalidate = invalidate
 
     def fetch(self, recording: StoredRecording, to: Path) -> None:
         """The recording as it was registered, at the path `to`.
@@ -96,6 +101,33 @@ class MemoStore:
     def address(self, hosted: Hosted) -> str:
         """The URL of a memo as it is given away now: signed, and so for a time only, where a signer is set up."""
         return self._signer(hosted.url, time.time()) if self._signer else hosted.url
+
+    def erase(self, job: Job, *, is_other: IsOther | None) -> tuple[str, ...]:
+        """Remove every copy of a job's recording and memos; returns the kinds that are gone now. is_other: whether an
+        object of the inbox, in a version, is another job's; None: what was dropped there stays.
+
+        Raises PartUnreachable, Misuse (`s3-refused`, `cdn-refused`), JobFailed (`cdn-still-shows`): then call again."""
+        copies = Copies(self._s3, secret=self._secret, spool=self._spool)
+        removed = [*copies.erase_recording(job, is_other)]
+        keys = copies.memo_keys(job)
+        if keys and self._invalidate:
+            self._invalidate(keys, job.job_id)
+        removed += ["memo"] if keys else []
+        copies.erase_memos(job)
+        if keys and self._cdn_url:
+            self._must_be_gone(keys, self._cdn_url)
+        return (*removed, *(["cdn"] if keys and self._cdn_url else []))
+
+    def _must_be_gone(self, keys: Sequence[str], base: str) -> None:
+        """Ask for each URL, which lets a front that looks at the bucket forget its copy. Nothing is asked where the CDN
+        was told to forget: that takes it minutes."""
+        for key in keys if self._invalidate is None else ():
+            url = cdn_url(base, key)
+            if not self._check.gone(self._signer(url, time.time()) if self._signer else url):
+                text = (
+                    f"The CDN still shows {url}: let it forget it, or set MEMOLINE_CDN_DISTRIBUTION_ID for CloudFront."
+                )
+                raise JobFailed("cdn-still-shows", text, url=url)
 
     def still_there(self, hosted: Hosted) -> bool:
         """Whether the memo is in the bucket, with its length."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, insert, select
 
 from pipeline.errors import KeyReused
 from pipeline.ledger.callbacks import note_move
+from pipeline.ledger.changes import stands_for
 from pipeline.ledger.rows import new_row, to_job
 from pipeline.ledger.tables import history, jobs
 from pipeline.ledger.upsert import insert_many_new
@@ -15,10 +16,18 @@ from pipeline.model import Job, NewJob
 
 
 def add_batch(
-    connection: Connection, new_jobs: Sequence[NewJob], *, now: float, by: str
+    connection: Connection, new_jobs: Sequence[NewJob], *, now: float, by: str, erased: Mapping[str, str]
 ) -> tuple[Job | KeyReused, ...]:
     """The jobs for a batch of requests, inserted or found, in their order; where the id or key belongs to other input,
-    the error stands in the job's place."""
+    the error stands in the job's place. erased: the erased job of a key, which stands for the key's request."""
+    ids = [erased.get(new.request.key or "", new.job_id) for new in new_jobs]
+    if ids != [new.job_id for new in new_jobs]:
+        fresh_ones = [new for new, job_id in zip(new_jobs, ids, strict=True) if job_id == new.job_id]
+        made = iter(add_batch(connection, fresh_ones, now=now, by=by, erased={}))
+        gone = _by_ids(connection, list(erased.values()))
+        return tuple(
+            next(made) if job_id == new.job_id else gone[job_id] for new, job_id in zip(new_jobs, ids, strict=True)
+        )
     if not new_jobs:
         return ()
     rows = [
@@ -55,7 +64,7 @@ def _first_line(job: Job, now: float, by: str) -> dict[str, object]:
 
 
 def _job_or_error(new: NewJob, found: Job | None, owners: dict[str, str]) -> Job | KeyReused:
-    if found is not None and found.fingerprint == new.request.fingerprint:
+    if found is not None and stands_for(found, new.request):
         return found
     owner = found.job_id if found else owners[str(new.request.key)]
     return KeyReused(new.request.key, owner)

@@ -12,7 +12,7 @@ from pipeline.ledger.callbacks import note_move
 from pipeline.ledger.rows import changed_columns, new_row, plain, to_job
 from pipeline.ledger.tables import history, jobs
 from pipeline.ledger.upsert import inserted
-from pipeline.model import HistoryEntry, Job, NewJob, State
+from pipeline.model import HistoryEntry, Job, NewJob, Request, State
 
 # Built once: building a statement takes longer than running it.
 _OF_JOB: Final = jobs.c.job_id == bindparam("of_job")
@@ -21,16 +21,24 @@ _CHANGE: Final = update(jobs).where(_OF_JOB, jobs.c.rev == bindparam("as_read"))
 _LINE: Final = insert(history)
 
 
-def add_or_find(connection: Connection, new: NewJob, *, now: float, by: str) -> Job:
-    """The job for a request, inserted or found. Raises KeyReused where its id or key belongs to other input."""
+def add_or_find(connection: Connection, new: NewJob, *, now: float, by: str, erased: str | None = None) -> Job:
+    """The job for a request, inserted or found. erased: the job that had its key and was erased; it stands for the
+    request. Raises KeyReused where its id or key belongs to other input."""
+    if erased is not None:
+        return get(connection, erased)
     values = new_row(new.request, job_id=new.job_id, state=new.state, code=new.code, message=new.message, now=now)
     row = inserted(connection, jobs, values)
     found = to_job(row) if row else _by_id(connection, new.job_id)
     if row and found:
-        _remember(connection, None, found, now=now, by=by)
-    if found is None or found.fingerprint != new.request.fingerprint:
+        remember(connection, None, found, now=now, by=by)
+    if found is None or not stands_for(found, new.request):
         raise KeyReused(new.request.key, found.job_id if found else _owner_of(connection, new.request.key))
     return found
+
+
+def stands_for(job: Job, request: Request) -> bool:
+    """Whether the job with a request's identity has its input; of an erased one nothing is known but that. Pure."""
+    return job.fingerprint == request.fingerprint or job.state is State.ERASED
 
 
 def get(connection: Connection, job_id: str) -> Job:
@@ -65,7 +73,7 @@ def move(
     columns = changed_columns(changes)
     columns |= {"state": str(to), "code": code, "message": plain(message), "updated_at": now}
     moved = compare_and_set(connection, job, columns)
-    _remember(connection, job.state, moved, now=now, by=by)
+    remember(connection, job.state, moved, now=now, by=by)
     return moved
 
 
@@ -93,7 +101,8 @@ def history_of(connection: Connection, job_id: str) -> tuple[HistoryEntry, ...]:
     )
 
 
-def _remember(connection: Connection, was: State | None, job: Job, *, now: float, by: str) -> None:
+def remember(connection: Connection, was: State | None, job: Job, *, now: float, by: str) -> None:
+    """Write the line of history of a move."""
     line = {"job_id": job.job_id, "at": now, "from_state": was and str(was), "to_state": str(job.state)}
     line |= {"code": job.code, "message": job.message, "actor": by}
     connection.execute(_LINE, line | {"attempt": job.attempts})

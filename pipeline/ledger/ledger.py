@@ -14,13 +14,13 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Select, delete, func, select, update
 
 from pipeline.errors import JobFailed, KeyReused, NoSuchJob, NotNow
-from pipeline.ledger import changes, queries
+from pipeline.ledger import changes, queries, tombstones
 from pipeline.ledger.backfills import BackfillLedger
 from pipeline.ledger.batch import add_batch
 from pipeline.ledger.callbacks import note_move
 from pipeline.ledger.chats import ChatLedger
 from pipeline.ledger.engine import Database
-from pipeline.ledger.reports import ReportLedger
+from pipeline.ledger.erasing import EraseLedger
 from pipeline.ledger.rows import changed_columns, to_job
 from pipeline.ledger.states import OPEN, is_late, why_not
 from pipeline.ledger.tables import in_states, install, jobs
@@ -32,7 +32,7 @@ SHORTEST_PREFIX = 6
 _SECRET = "secret"  # noqa: S105 (the name of a row)
 
 
-class SqlLedger(ReportLedger, ChatLedger, BackfillLedger):
+class SqlLedger(EraseLedger, ChatLedger, BackfillLedger):
     """The jobs in a database whose schema `migrate` has brought up to date.
 
     url_or_engine: `sqlite:////path`, `postgresql://…`, or an engine to use as it is. Connects when first used, in each
@@ -41,6 +41,7 @@ class SqlLedger(ReportLedger, ChatLedger, BackfillLedger):
     def __init__(self, url_or_engine: str | Engine, clock: Clock) -> None:
         self.database = Database(url_or_engine)
         self._clock = clock
+        self._secret: bytes | None = None
 
     # ------------------------------------------------------------------------------------------------- one job
 
@@ -51,16 +52,20 @@ class SqlLedger(ReportLedger, ChatLedger, BackfillLedger):
 
         Raises KeyReused where the id or the key belongs to other input."""
         new = NewJob(request=request, job_id=job_id, state=state, code=code, message=message)
+        keys, secret = [request.key] if request.key else [], self.install_secret()
         with self.database.write() as connection:
-            return changes.add_or_find(connection, new, now=self._clock.now(), by=by)
+            erased = tombstones.owners(connection, secret, keys).get(request.key or "")
+            return changes.add_or_find(connection, new, now=self._clock.now(), by=by, erased=erased)
 
     def add_many(self, new_jobs: Sequence[NewJob], *, by: str) -> tuple[Job | KeyReused, ...]:
         """`add` for a batch in one transaction; where the id or key belongs to other input, the error is the result.
 
         Batches of a few hundred: on SQLite other writers wait meanwhile, 0.1 ms a job as measured, 10 s at most."""
-        now = self._clock.now()
+        now, secret = self._clock.now(), self.install_secret()
+        keys = [new.request.key for new in new_jobs if new.request.key]
         with self.database.write() as connection:
-            return add_batch(connection, new_jobs, now=now, by=by)
+            erased = tombstones.owners(connection, secret, keys)
+            return add_batch(connection, new_jobs, now=now, by=by, erased=erased)
 
     def get(self, job_id: str) -> Job:
         """The job with this id. Raises NoSuchJob."""
@@ -110,7 +115,7 @@ class SqlLedger(ReportLedger, ChatLedger, BackfillLedger):
             owner = connection.execute(select(jobs.c.job_id).where(jobs.c.key == key)).scalar()
             if owner not in (None, job_id):
                 raise KeyReused(key, str(owner))
-            unnamed = (jobs.c.job_id == job_id) & jobs.c.key.is_(None)
+            unnamed = (jobs.c.job_id == job_id) & jobs.c.key.is_(None) & (jobs.c.state != str(State.ERASED))
             connection.execute(update(jobs).where(unnamed).values(key=key))
             return changes.get(connection, job_id)
 
@@ -118,7 +123,7 @@ class SqlLedger(ReportLedger, ChatLedger, BackfillLedger):
         """Let a job that tells nobody tell this URL from now on, of where it stands too; one that has a URL keeps it.
         Raises NoSuchJob."""
         with self.database.write() as connection:
-            untold = (jobs.c.job_id == job_id) & jobs.c.callback_url.is_(None)
+            untold = (jobs.c.job_id == job_id) & jobs.c.callback_url.is_(None) & (jobs.c.state != str(State.ERASED))
             given = connection.execute(update(jobs).where(untold).values(callback_url=url)).rowcount == 1
             job = changes.get(connection, job_id)
             if given:
@@ -197,6 +202,11 @@ class SqlLedger(ReportLedger, ChatLedger, BackfillLedger):
 
     def install_secret(self) -> bytes:
         """The 32 bytes from which ids and names are made: made once, the same for every process ever after."""
+        if self._secret is None:
+            self._secret = self._read_secret()
+        return self._secret
+
+    def _read_secret(self) -> bytes:
         if (known := self._value(_SECRET)) is None:
             with self.database.write() as connection:
                 insert_new(connection, install, {"name": _SECRET, "value": secrets.token_hex(32)})

@@ -34,6 +34,7 @@ from pipeline.ledger.states import (
     MAY_STEP_ASIDE,
     OPEN,
     POLLED,
+    SENT,
     WAITING,
 )
 from pipeline.ledger.tables import ZERO, backfills, fixed, in_states, jobs
@@ -166,6 +167,20 @@ def recordings_needed(ended_after: float) -> tuple[Select[Any], ...]:
     uris = {state: select(c.recording["uri"].as_string()).where(c.state == fixed(state)) for state in State}
     lasting = (uris[state] for state in (*OPEN, State.HELD))
     return (*lasting, *(uris[state].where(c.updated_at > ended_after) for state in ENDED_UNSENT))
+
+
+def erasing(now: float, limit: int) -> Select[Any]:
+    """Jobs whose erasing is due, the longest waiting first."""
+    c = jobs.c
+    return select(jobs).where(c.erase_at > ZERO, c.erase_at <= now).order_by(c.erase_at).limit(limit)
+
+
+def outlived(ended_before: float, limit: int) -> tuple[Select[Any], ...]:
+    """`seq` of jobs that were sent, or came to nothing, before a moment, and that nobody wants erased yet."""
+    c = jobs.c
+    sent = and_(in_states(SENT), c.sending_since < ended_before)
+    unsent = (and_(c.state == fixed(state), c.updated_at < ended_before) for state in ENDED_UNSENT)
+    return tuple(select(c.seq).where(which, c.erase_at == ZERO).limit(limit) for which in (sent, *unsent))
 
 
 def reasons(states: Sequence[State]) -> Select[Any]:

@@ -12,6 +12,7 @@ from pipeline.ledger.engine import Database
 from pipeline.ledger.queries import message_of
 from pipeline.ledger.rows import to_job
 from pipeline.ledger.tables import ZERO, reports, standings
+from pipeline.ledger.tombstones import drop_reports
 from pipeline.ledger.upsert import insert_many_new, put
 from pipeline.messages import StatusReport
 from pipeline.model import Job
@@ -27,21 +28,27 @@ class ReportLedger:
     database: Database
     _clock: Clock
 
+    def install_secret(self) -> bytes:
+        """The ledger's own."""
+        raise NotImplementedError
+
     def keep_report(self, report: StatusReport) -> bool:
         """Keep what a webhook said, durably; False where its event id is known."""
         return self.keep_reports([report])[0]
 
     def keep_reports(self, many: Iterable[StatusReport]) -> tuple[bool, ...]:
         """`keep_report` for a group in one commit. They wait until `applied` names them. What a poll found has no event
-        id and is not kept."""
+        id and is not kept, nor is what is about an erased job."""
         group, now = tuple(many), self._clock.now()
         numbered = reversed(list(enumerate(group)))
         # Within a group, too, they stay in the order in which they came.
         rows = {one.event_id: _row(one, now + n * 1e-6) for n, one in numbered if one.event_id is not None}
         fresh: set[object] = set()
         if rows:
+            secret = self.install_secret()
             with self.database.write() as connection:
                 fresh = set(insert_many_new(connection, reports, list(rows.values()), reports.c.event_id))
+                fresh -= drop_reports(connection, secret, [one for one in group if one.event_id in fresh])
         return tuple(one.event_id is None or _taken(fresh, one.event_id) for one in group)
 
     def waiting_reports(self, limit: int, *, behind: int = 0) -> tuple[StatusReport, ...]:

@@ -14,7 +14,19 @@ V = TypeVar("V", StoredRecording, Hosted)
 
 _FIELDS: Final = tuple(field.name for field in fields(Job))
 _KEPT: Final = frozenset(
-    {"seq", "job_id", "key", "fingerprint", "state", "rev", "created_at", "updated_at", "callback_url", "backfill_id"}
+    {
+        "seq",
+        "job_id",
+        "key",
+        "fingerprint",
+        "state",
+        "rev",
+        "erase_at",
+        "created_at",
+        "updated_at",
+        "callback_url",
+        "backfill_id",
+    }
 )
 CHANGEABLE: Final = frozenset(field.name for field in fields(Job)) - _KEPT
 """What a move or a note may change by name; the rest only the ledger changes, or nobody."""

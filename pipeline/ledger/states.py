@@ -32,6 +32,9 @@ TERMINAL: Final = frozenset({State.DELIVERED, State.REJECTED, State.FAILED, Stat
 ENDED_UNSENT: Final = (State.REJECTED, State.FAILED, State.CANCELLED)
 """Ends after which somebody may still want the recording."""
 
+SENT: Final = (State.SENT, State.DELIVERED)
+"""Linq took it, and nothing else became of it."""
+
 MAY_BE_TAKEN: Final = ("not-delivered", "resolved-given-up", "outcome-unknown")
 """Codes of jobs that Linq took, or may have taken, also where no message id is known: `retry` leaves them alone."""
 

@@ -24,7 +24,7 @@ from sqlalchemy import (
     literal,
 )
 
-from pipeline.ledger.states import IN_FLIGHT, OPEN, POLLED
+from pipeline.ledger.states import IN_FLIGHT, OPEN, POLLED, SENT
 from pipeline.model import State
 
 metadata: Final = MetaData()
@@ -80,6 +80,7 @@ jobs: Final = Table(
     Column("trace_id", Text),
     Column("code", Text),
     Column("message", Text),
+    _time("erase_at"),
     _time("created_at"),
     _time("updated_at"),
     Column("callback_url", Text),
@@ -213,6 +214,27 @@ backfill_rows: Final = Table(
     Column("message", Text),
 )
 
+tombstones: Final = Table(
+    "tombstones",
+    metadata,
+    Column("sign", NAME, primary_key=True),
+    Column("job_id", NAME, nullable=False),
+)
+"""Signs of erased jobs: HMACs of their keys, message ids and names."""
+
+audit: Final = Table(
+    "audit",
+    metadata,
+    Column("id", BIG, primary_key=True, autoincrement=True),
+    _time("at"),
+    Column("action", String(32), nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("job_id", NAME),
+    Column("why", Text),
+    Column("removed", JSON, nullable=False),
+)
+"""Who erased what. The database refuses to change or delete a line."""
+
 api_tokens: Final = Table(
     "api_tokens",
     metadata,
@@ -314,6 +336,9 @@ _partial(
 _partial("jobs_message_id", jobs.c.message_id.is_not(None), jobs.c.message_id)
 _partial("jobs_trace_id", jobs.c.trace_id.is_not(None), jobs.c.trace_id)
 _partial("jobs_file_name", jobs.c.file_name.is_not(None), jobs.c.file_name)
+_partial("jobs_erasing", jobs.c.erase_at > ZERO, jobs.c.erase_at)
+_partial("jobs_sent", in_states(SENT), jobs.c.sending_since)
+Index("audit_job", audit.c.job_id, audit.c.id)
 Index("jobs_state", jobs.c.state, jobs.c.seq)
 Index("jobs_chat", jobs.c.chat_id, jobs.c.seq)
 Index("history_job", history.c.job_id, history.c.id)

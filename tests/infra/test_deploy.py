@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from botocore.exceptions import ClientError
 
-from infra.local.s3 import S3Access
+from infra.local.s3 import REGION, S3Access
+from pipeline import erasing, jobs
+from pipeline.hosting.invalidation import Invalidation
+from pipeline.hosting.journal import S3Journal
+from pipeline.hosting.s3 import S3, S3Config
+from pipeline.hosting.store import MemoStore
+from pipeline.model import State, StoredRecording
 from tests.infra.conftest import MakeClient, template
+from tests.support.story import SECRET, build_stage, request
 from tests.support.waiting import eventually
 
 CHAT = "5e0d0000-0000-4000-8000-000000000001"
@@ -50,7 +59,7 @@ def roles(client: MakeClient, storage: Outputs) -> Outputs:
         "InboxBucket": storage["MemolineInboxBucket"],
         "InboxQueueArn": storage["InboxQueueArn"],
         "InboxDeadQueueArn": storage["InboxDeadQueueArn"],
-        "DistributionId": storage["DistributionId"],
+        "DistributionId": storage["MemolineCdnDistributionId"],
         "SecretArns": "arn:aws:secretsmanager:us-east-1:000000000000:secret:memo-x",
     }
     return _deploy(client, "memo-roles", "roles.yaml", parameters)
@@ -132,6 +141,9 @@ MAY = [
     ("Erase", "delete_object", "memo", "m/gone", True),
     ("Erase", "delete_object", "memo", "intent/there", False),
     ("Erase", "put_object", "memo", "m/x", False),
+    ("Erase", "put_object", "memo", "erased/x", True),
+    ("Watch", "delete_object", "inbox", f"{CHAT}/there.ogg", False),
+    ("Web", "delete_object", "inbox", f"{CHAT}/there.ogg", False),
 ]
 
 
@@ -166,6 +178,52 @@ def test_only_the_watcher_takes_events(storage: Outputs, assume: Callable[[str, 
     assert "ResponseMetadata" in assume("Watch", "sqs").receive_message(QueueUrl=url)
     with pytest.raises(ClientError):
         assume("Send", "sqs").receive_message(QueueUrl=url)
+
+
+def test_erasing_leaves_nothing_and_lets_the_cdn_forget(
+    client: MakeClient, account: S3Access, storage: Outputs, roles: Outputs, tmp_path: Path
+) -> None:
+    """The real code with the credentials of the role that erases: every version of the recording, the memo, an
+    invalidation of its URL; not an intent."""
+    s3, inbox, bucket = client("s3"), storage["MemolineInboxBucket"], storage["MemolineBucket"]
+    key, stage = f"{CHAT}/erased.ogg", build_stage(tmp_path)
+    versions = [s3.put_object(Bucket=inbox, Key=key, Body=body)["VersionId"] for body in (b"older", b"sound")]
+    stored = StoredRecording(uri=f"s3://{inbox}/{key}", name="erased.ogg", size_bytes=5, version=versions[1])
+    job = jobs.register(stage.parts, replace(request("one"), recording=stored))
+    sent = jobs.prepare(stage.parts, job.job_id) and jobs.deliver(stage.parts, job.job_id)
+    assert sent and sent.hosted and sent.state is State.SENT
+    s3.put_object(Bucket=bucket, Key=sent.hosted.object_key, Body=b"memo")
+    s3.put_object(Bucket=bucket, Key=f"intent/{job.job_id}/1", Body=b"{}")
+    got = client("sts").assume_role(RoleArn=roles["EraseRoleArn"], RoleSessionName="test")["Credentials"]
+    config = S3Config(
+        endpoint_url=account.url,
+        region=REGION,
+        access_key_id=got["AccessKeyId"],
+        secret_access_key=got["SecretAccessKey"],
+        session_token=got["SessionToken"],
+        bucket=bucket,
+        inbox_bucket=inbox,
+    )
+    store = MemoStore(
+        S3(config),
+        cdn_url=storage["MemolineCdnUrl"],
+        ca_bundle=None,
+        secret=SECRET,
+        spool=tmp_path,
+        invalidate=Invalidation(config, storage["MemolineCdnDistributionId"], account.url),
+    )
+    parts = replace(stage.parts, store=store, journal=S3Journal(S3(config)))
+    erased = erasing.carry_out(parts, erasing.want(parts, sent, "asked"))
+    assert erased.state is State.ERASED
+    found = s3.list_object_versions(Bucket=inbox, Prefix=key)
+    assert not found.get("Versions") and not found.get("DeleteMarkers")
+    left = [item["Key"] for item in s3.list_objects_v2(Bucket=bucket)["Contents"] if job.job_id in item["Key"]]
+    assert sorted(left) == [f"erased/{job.job_id}", f"intent/{job.job_id}/1", f"intent/{job.job_id}/2"]
+    assert not s3.list_objects_v2(Bucket=bucket, Prefix=sent.hosted.object_key).get("Contents")
+    cloudfront, distribution = client("cloudfront"), storage["MemolineCdnDistributionId"]
+    (made,) = cloudfront.list_invalidations(DistributionId=distribution)["InvalidationList"]["Items"]
+    told = cloudfront.get_invalidation(DistributionId=distribution, Id=made["Id"])["Invalidation"]["InvalidationBatch"]
+    assert told["Paths"]["Items"] == [f"/{sent.hosted.object_key}"]
 
 
 @pytest.fixture(scope="module")

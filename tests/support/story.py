@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from pipeline.hosting.names import memo_name
 from pipeline.ledger.ledger import SqlLedger
 from pipeline.ledger.migrate import migrate
 from pipeline.messages import Attempt, ChatSeen, MessageList, Outcome, OutcomeKind, StatusReport
-from pipeline.model import Hosted, Lane, Request, StoredRecording
+from pipeline.model import Hosted, Job, Lane, Request, StoredRecording
 from pipeline.ports import Parts, Rules
 from pipeline.recordings import Action, AudioSettings, Memo
 
@@ -46,6 +46,7 @@ class FakeStore:
 
     hosted: list[str] = field(default_factory=list)
     discarded: list[str] = field(default_factory=list)
+    erased: list[str] = field(default_factory=list)
     fails: dict[str, list[MemolineError]] = field(default_factory=dict)
     there: bool = True
     query: str = ""
@@ -86,6 +87,12 @@ class FakeStore:
     def discard(self, recording: StoredRecording) -> None:
         self.discarded.append(recording.uri)
 
+    def erase(self, job: Job, *, is_other: Callable[[str, str, str], bool] | None) -> tuple[str, ...]:
+        self._maybe_fail("erase")
+        self.erased.append(job.job_id)
+        self.hosted.clear()
+        return ("recording", "memo")
+
 
 @dataclass
 class FakeJournal:
@@ -93,6 +100,7 @@ class FakeJournal:
 
     intents: dict[tuple[str, int], Attempt] = field(default_factory=dict)
     receipts: dict[tuple[str, int], Outcome] = field(default_factory=dict)
+    graves: list[str] = field(default_factory=list)
     fails: dict[str, list[MemolineError]] = field(default_factory=dict)
 
     def _maybe_fail(self, method: str) -> None:
@@ -111,6 +119,14 @@ class FakeJournal:
         self._maybe_fail("attempts")
         found = sorted((number, one) for (owner, number), one in self.intents.items() if owner == job_id)
         return tuple(replace(one, outcome=self.receipts.get((job_id, number))) for number, one in found)
+
+    def bury(self, job_id: str, at: float) -> None:
+        self._maybe_fail("bury")
+        self.graves.append(job_id)
+
+    def buried(self) -> Iterator[str]:
+        self._maybe_fail("buried")
+        yield from self.graves
 
 
 @dataclass

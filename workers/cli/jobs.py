@@ -146,9 +146,9 @@ def show(job_id: str, as_json: bool) -> int:
     ledger = open_ledger(load_settings())
     job = ledger.get(ledger.resolve_id(job_id))
     history = ledger.history(job.job_id)
-    callbacks = callbacks_of(ledger, job)
-    told = timeline(job, history, time.time(), callbacks)
-    Output(as_json=as_json).row(job_with_history(job, history, callbacks), told)
+    callbacks, audit = callbacks_of(ledger, job), ledger.audit(job_id=job.job_id)
+    told = timeline(job, history, time.time(), callbacks, audit)
+    Output(as_json=as_json).row(job_with_history(job, history, callbacks, audit), told)
     return 0
 
 

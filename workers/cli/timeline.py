@@ -4,24 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.model import Callback, HistoryEntry, Job, State
+from pipeline.model import AuditLine, Callback, HistoryEntry, Job, State
 from workers.cli.listing import folded, length, size
 from workers.views import iso
 
 
-def timeline(job: Job, history: Sequence[HistoryEntry], now: float, callbacks: Sequence[Callback] = ()) -> str:
-    """Head and one line a move, with the seconds since the job was registered. now: Unix seconds."""
+def timeline(
+    job: Job,
+    history: Sequence[HistoryEntry],
+    now: float,
+    callbacks: Sequence[Callback] = (),
+    audit: Sequence[AuditLine] = (),
+) -> str:
+    """Head, one line a move with the seconds since the job was registered, and who erased it. now: Unix seconds."""
     head = [
         f"job      {job.job_id}",
         f"state    {job.state}{f' ({job.code})' if job.code else ''}",
         f"chat     {job.chat_id or '-'}",
-        f"source   {job.source}",
+        f"source   {job.source or '-'}",
     ]
     if job.key:
         head.append(f"key      {job.key}")
     until = max(job.not_before, job.retry_at)
     if job.state in (State.RECEIVED, State.HOSTED) and until > now:
         head.append(f"waits    until {iso(until)}")
+    if job.erasing:
+        head.append("erasing  as soon as it may be: nothing of it is sent any more")
     if job.hosted:
         memo = job.hosted
         head.append(f"memo     {memo.url}")
@@ -38,7 +46,14 @@ def timeline(job: Job, history: Sequence[HistoryEntry], now: float, callbacks: S
         head.append(f"tells    {job.callback_url}")
         head += [f"         {_callback(one)}" for one in callbacks]
     told = [_line(entry, job) for entry in history]
+    told += [_audited(line) for line in audit]
     return "\n".join(folded(line, 9) for line in [*head, "", *told])
+
+
+def _audited(line: AuditLine) -> str:
+    what = f"{', '.join(line.removed)} gone" if line.removed else ""
+    why = "; ".join(text for text in (what, line.why or "") if text)
+    return f"{iso(line.at)}  audit: {line.action}  {line.by:<22}  {why}".rstrip()
 
 
 def _line(entry: HistoryEntry, job: Job) -> str:

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
-from pipeline import decisions
+from pipeline import decisions, erasing
 from pipeline.errors import Fenced, Misuse, NotNow
-from pipeline.model import Job
+from pipeline.model import Job, State
 from pipeline.ports import Parts
 from workers.views import job_json
 from workers.web import docs
@@ -27,6 +27,17 @@ _MAX_WHY = 500
 def action_routes(office: Office) -> APIRouter:
     """The routes that change a job. All want the token."""
     router = APIRouter(prefix="/v1/memos/{job_id}", dependencies=[Depends(with_token(office))])
+
+    @router.delete(
+        "", summary="Erase a job: every copy, and all that is personal in the ledger", openapi_extra=docs.ERASE
+    )
+    def erase(job_id: str, request: Request) -> JSONResponse:
+        """202: it is wanted and will be carried out, in seconds where nothing is on its way. 200: it is erased."""
+        why = request.query_params.get("why", "")[:_MAX_WHY]
+        if "\0" in why:
+            raise Misuse("bad-why", "`why` must be a text.")
+        job = decide(office, request, job_id, lambda parts, one: erasing.want(parts, one, why))
+        return JSONResponse(job_json(job), status_code=200 if job.state is State.ERASED else 202)
 
     @router.post("/cancel", summary="End a job that was not sent yet")
     def cancel(job_id: str, request: Request) -> JSONResponse:

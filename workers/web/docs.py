@@ -87,3 +87,11 @@ RESOLVE = _body(
         "why": {"type": "string", "description": "Kept in the history."},
     },
 )
+
+ERASE: dict[str, Any] = {
+    "parameters": [{"name": "why", "in": "query", "schema": {"type": "string"}, "description": "Kept in the audit."}],
+    "responses": {
+        "200": {"description": "It is erased: a tombstone is left."},
+        "202": {"description": "It is noted, and carried out within seconds, or once its outcome is known."},
+    },
+}

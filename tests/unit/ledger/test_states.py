@@ -46,7 +46,7 @@ JOB = Job(
     recording=StoredRecording(uri="file:///s", name="s", size_bytes=1), overflow=None, not_before=0, retry_at=0,
     lease_until=0, audio_attempts=0, send_attempts=0, looks=0, returns=0, deadline=0, next_look_at=0,
     first_sending_at=0, sending_since=0,
-    hosted=None, message_id=None, attachment_id=None, trace_id=None, code=None, message=None, created_at=0,
+    hosted=None, message_id=None, attachment_id=None, trace_id=None, code=None, message=None, erase_at=0, created_at=0,
     updated_at=0,
 )  # fmt: skip
 
