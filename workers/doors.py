@@ -15,6 +15,7 @@ from pipeline.hosting.names import (
     identity_of_backfill,
     identity_of_key,
     identity_of_object,
+    is_of_object,
     job_id_for,
     random_identity,
 )
@@ -222,7 +223,7 @@ def taken_up(desk: Desk, request: Request, added: Job | KeyReused) -> Job:
 def _standing(desk: Desk, request: Request, added: Job | KeyReused) -> Job:
     if isinstance(added, KeyReused):
         job = desk.parts.ledger.get(str(added.facts["job_id"]))
-        if job.job_id == job_id_of(desk, request) and _is_of_inbox(desk, request):
+        if job.job_id == job_id_of(desk, request) and is_of_object(request.identity):
             return _adopt(desk, job, request)
         if job.fingerprint == request.fingerprint:
             return job  # the same key and the same bytes, put a second time

@@ -91,9 +91,14 @@ def open_refusals(settings: Settings) -> RefusalBook:
 
 def open_inbox_book(settings: Settings) -> InboxBook:
     """What watchers have seen of the inbox bucket."""
+    return open_book(settings, f"s3://{settings.need('inbox_bucket')}")
+
+
+def open_book(settings: Settings, place: str) -> InboxBook:
+    """What watchers have seen of a place."""
     from pipeline.ledger.inbox import InboxBook
 
-    return InboxBook(open_ledger(settings).database, f"s3://{settings.need('inbox_bucket')}")
+    return InboxBook(open_ledger(settings).database, place)
 
 
 def open_news_book(settings: Settings, place: str, name_of: Callable[[Job], str | None]) -> NewsBook:

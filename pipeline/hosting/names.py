@@ -25,8 +25,14 @@ def identity_of_key(key: str) -> str:
 
 
 def identity_of_object(bucket: str, key: str, version: str) -> str:
-    """An inbox object in one version. version: the S3 version id or `etag:…`."""
+    """An inbox object in one version. version: the S3 version id or `etag:…`; of a file in a watched folder (bucket:
+    `file:///…`) `sha256:…`."""
     return _joined("object", bucket, key, version)
+
+
+def is_of_object(identity: str) -> bool:
+    """Whether an identity is that of an inbox object."""
+    return identity.startswith('["object",')
 
 
 def identity_of_backfill(source: str, content: str, chat_id: str) -> str:

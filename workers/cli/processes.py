@@ -33,10 +33,27 @@ def worker(kind: str, as_json: bool) -> int:  # noqa: ARG001 (errors are JSON th
 
 
 @click.command()
+@click.argument("folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
+@click.option("--results", metavar="beside|off|FOLDER", help="Of DIR: where results are written.  [default: beside]")
+@click.option("--done", type=click.Choice(["keep", "move"]), help="Of DIR: move what was sent to DIR/done.")
 @json_lines
-def watch(as_json: bool) -> int:  # noqa: ARG001
-    """Watch the inbox bucket, and register what is dropped there."""
+def watch(folder: Path | None, results: str | None, done: Literal["keep", "move"] | None, as_json: bool) -> int:  # noqa: ARG001
+    """Watch the inbox bucket, or a folder, and register what is dropped there.
+
+    Example: memoline watch ~/outbox, then put a recording to ~/outbox/CHAT/note.ogg
+    """
     _may_be_told_early()
+    if folder is not None:
+        from workers.folder_place import FolderWishes
+        from workers.folder_watch import watch_folder
+
+        place = results or "beside"
+        to = place if place in ("beside", "off") else Path(place).absolute()
+        wishes = FolderWishes(results=cast("Path | Literal['beside', 'off']", to), done=done or "keep")
+        watch_folder(_ready_to_log(), folder, wishes, _until_told())
+        return 0
+    if results is not None or done is not None:
+        raise Misuse("usage", "--results and --done are of a folder: MEMOLINE_RESULTS and MEMOLINE_INBOX_DONE say it.")
     from workers.watcher import watch_for_ever
 
     settings = _ready_to_log()
