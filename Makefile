@@ -27,9 +27,10 @@ test-full: $(DEV) $(S3)  ## run the slow tier
 
 JOBS ?= 1000
 FAULTS ?= 120
+CHATS ?= 20
 SYSTEMS ?= sqlite,postgresql,naive
-chaos: $(DEV) $(S3)  ## JOBS jobs under FAULTS faults of every kind on real processes, beside the naive worker
-	.venv/bin/python -m tests.chaos --jobs $(JOBS) --faults $(FAULTS) --seed $(SEED) --systems $(SYSTEMS)
+chaos: $(DEV) $(S3)  ## JOBS jobs in CHATS chats under FAULTS faults of every kind on real processes, beside the naive worker
+	.venv/bin/python -m tests.chaos --jobs $(JOBS) --faults $(FAULTS) --seed $(SEED) --chats $(CHATS) --systems $(SYSTEMS)
 
 STEPS ?= 1000000
 simulate: $(DEV)  ## play the protocol against a simulated world from seed SEED on, STEPS steps in all

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from pipeline.copies import let_go
 from pipeline.errors import Fenced, MemolineError
+from pipeline.messages import MessageList, StatusReport
 from pipeline.model import Job, State
 from pipeline.ports import Parts
 from pipeline.recall import NOT_BEGUN, lost
 from pipeline.sending.matching import Found, match
 from pipeline.sending.outcomes import probably_not_sent
 from pipeline.sending.pacing import look_after_s, poll_after_s
-from pipeline.settling import MATCHING_OFF, names_of, settled
+from pipeline.settling import MATCHING_OFF, names_of, settled, verify_matching
 
 SENDER_LOST = "sender-lost"
 LOOKS = 2
@@ -92,7 +93,7 @@ def _looked(parts: Parts, job: Job) -> Job:
         return _not_seen(parts, job, "the list has no end")
     if job.looks + 1 < LOOKS:
         return _look_again(parts, job, looks=job.looks + 1, wait_s=parts.rules.confirm_after_s)
-    return _absent(parts, job)
+    return _absent(parts, job, listed)
 
 
 def _found(parts: Parts, job: Job, message_id: str) -> Job:
@@ -108,10 +109,17 @@ def _found(parts: Parts, job: Job, message_id: str) -> Job:
     return let_go(parts, sent)
 
 
-def _absent(parts: Parts, job: Job) -> Job:
+def _absent(parts: Parts, job: Job, listed: MessageList) -> Job:
     """Two complete looks found nothing."""
     likely = probably_not_sent(job.code)
     if (likely or parts.rules.resend_if_absent) and job.returns < MAX_RETURNS:
+        try:
+            if not _names_hold(parts, listed):
+                return _hold(
+                    parts, job, "the chat shows files that nobody here sent, and one may be it under another name"
+                )
+        except MemolineError as error:
+            return _not_seen(parts, job, error.message)
         why = "Linq very likely did not take it" if likely else "MEMOLINE_RESEND_IF_ABSENT is set"
         return parts.ledger.move(
             job,
@@ -123,6 +131,23 @@ def _absent(parts: Parts, job: Job) -> Job:
             retry_at=0.0,
         )
     return _hold(parts, job, "the chat does not show it, but that is no proof")
+
+
+def _names_hold(parts: Parts, listed: MessageList) -> bool:
+    """Whether an absent name proves that the memo is absent: the chat shows no file that is not known to be another
+    job's; or the last memo that Linq took has its name there. Raises what the messenger raises."""
+    strange = False
+    for message in listed.messages:
+        report = StatusReport(status="", message_id=message.message_id, file_names=message.file_names or ())
+        owner = parts.ledger.find_message(report) if report.file_names else None
+        if owner is not None:
+            verify_matching(parts, owner, report)
+        strange |= owner is None and bool(report.file_names)
+    if strange and (witness := parts.ledger.last_taken()) is not None:
+        report = parts.messenger.status(witness.message_id or "") or StatusReport(status="", message_id=None)
+        verify_matching(parts, witness, report)
+        strange = not report.file_names
+    return not strange and not parts.ledger.flag(MATCHING_OFF)
 
 
 def _hold(parts: Parts, job: Job, why: str) -> Job:

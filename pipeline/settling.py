@@ -95,7 +95,7 @@ def apply_report(parts: Parts, job: Job, report: StatusReport) -> Job | None:
 
     None where it is too early: a report that overtakes the sender's own commit (the job is still SENDING) waits in the
     ledger until that is done."""
-    _verify_matching(parts, job, report)
+    verify_matching(parts, job, report)
     for _ in range(_TRIES):
         if job.state is State.SENDING:
             return None
@@ -126,7 +126,7 @@ def _moved(parts: Parts, job: Job, report: StatusReport) -> Job:
     return job
 
 
-def _verify_matching(parts: Parts, job: Job, report: StatusReport) -> None:
+def verify_matching(parts: Parts, job: Job, report: StatusReport) -> None:
     """That Linq keeps a memo's file name is likely, not proven. The first message of ours that has another one proves
     the opposite: from then on an absent name says nothing. Only a message that Linq itself named in its answer (which
     gives an attachment's id too) counts, not one that a person named."""

@@ -151,6 +151,10 @@ class SqlLedger(EraseLedger, ChatLedger, BackfillLedger):
         """Jobs of a chat of which nothing is on its way, oldest first."""
         return self._select(queries.waiting(chat_id, limit))
 
+    def last_taken(self) -> Job | None:
+        """The newest job of which Linq itself said that it took it, and as what."""
+        return next(iter(self._select(queries.last_taken())), None)
+
     def due(self, now: float, limit: int) -> tuple[Job, ...]:
         """Jobs that should be hinted, at most `limit`, fairly mixed: RECEIVED and due; PREPARING with a lease that ran
         out; HOSTED, due and the head of its lane; SENDING past its deadline; UNCONFIRMED with a look due; SENT with a

@@ -160,6 +160,12 @@ def waiting(chat_id: str, limit: int) -> Select[Any]:
     return select(jobs).where(here).order_by(jobs.c.seq).limit(limit)
 
 
+def last_taken() -> Select[Any]:
+    """The newest job whose answer named message and attachment."""
+    named = and_(jobs.c.message_id.is_not(None), jobs.c.attachment_id.is_not(None))
+    return select(jobs).where(named).order_by(jobs.c.seq.desc()).limit(1)
+
+
 def recordings_needed(ended_after: float) -> tuple[Select[Any], ...]:
     """Where the recordings lie that a step, or a `retry`, may still read. A statement a state, each served by the index
     of states: of several at once, databases believe that they are most of the table."""

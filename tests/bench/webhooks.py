@@ -269,7 +269,7 @@ def databases(folder: Path, names: list[str]) -> Iterator[dict[str, str]]:
         if "sqlite" in names:
             urls["sqlite"] = f"sqlite:///{folder / 'ledger.db'}"
         if "postgresql" in names and (found := binaries()):
-            urls["postgresql"] = stack.enter_context(private_server(found))
+            urls["postgresql"] = stack.enter_context(private_server(found)).url
         yield urls
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from tests.chaos.storm import Size, run, table, to_stderr
@@ -23,22 +24,21 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=1000)
     parser.add_argument("--faults", type=int, default=120)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--chats", type=int, default=20)
     parser.add_argument("--systems", default="sqlite,postgresql,naive", help="which, and in which order")
     asked = parser.parse_args()
-    size = Size(jobs=asked.jobs, faults=asked.faults, seed=asked.seed)
+    size = Size(jobs=asked.jobs, faults=asked.faults, seed=asked.seed, chats=asked.chats)
     verdicts = []
     with ExitStack() as stack:
         for name in asked.systems.split(","):
             if name == "postgresql" and postgres.binaries() is None:
                 to_stderr("postgresql: left out, its server cannot be found (see tests/support/postgres.py)")
                 continue
-            extra = {}
+            server = None
             if name == "postgresql":
-                url = stack.enter_context(postgres.private_server(postgres.binaries() or Path()))
-                extra = {"MEMOLINE_DATABASE_URL": url}
-            verdict = run(
-                Naive if name == "naive" else lambda home, extra=extra: Memoline(home, extra), size, to_stderr
-            )
+                server = stack.enter_context(postgres.private_server(postgres.binaries() or Path()))
+            make = Naive if name == "naive" else partial(Memoline, database=server)
+            verdict = run(make, size, to_stderr)
             verdicts.append((name, verdict))
             to_stderr(f"{name}: " + ", ".join(f"{state} {count}" for state, count in verdict.states.most_common()))
             to_stderr(f"{name}: " + ", ".join(f"{fault} {count}" for fault, count in sorted(verdict.struck.items())))

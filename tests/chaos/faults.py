@@ -16,6 +16,7 @@ import httpx
 import redis
 
 from infra.local.processes import members
+from tests.chaos.jumps import WallClock
 from tests.chaos.systems import (
     CONFIRM_AFTER_S,
     LEASE_S,
@@ -61,7 +62,7 @@ class Scene:
     scratch: Path
     orders: list[Order] = field(default_factory=list)
     stopped: threading.Event = field(default_factory=threading.Event)
-    copy_at: Path | None = None
+    clock: WallClock | None = None
 
     def hold(self, least_s: float, most_s: float) -> None:
         """Let a fault last."""
@@ -94,8 +95,11 @@ def kinds(system: System, *, tmpfs: bool) -> dict[str, Callable[[Scene], object]
         known["freeze serve (webhooks lost)"] = lambda scene: _freeze(scene, "serve", 12)
     if isinstance(system, Memoline):
         known["lock ledger"] = _lock_ledger if system.ledger_file else _kill_connections
-        if system.ledger_file:
-            known["restore an old ledger"] = _restore
+        known["restore an old ledger"] = _restore
+        if system.database:
+            known["kill -9 postgresql"] = _kill_database
+    known["clock set forward and back"] = lambda scene: _jump(scene, 1)
+    known["clock set back and forward"] = lambda scene: _jump(scene, -1)
     if tmpfs:
         known["disk full"] = _fill_disk
     for name, fields in LINQ_FAULTS.items():
@@ -202,17 +206,41 @@ def _restore(scene: Scene) -> None:
     told was accepted."""
     system = scene.system
     assert isinstance(system, Memoline)
-    assert system.ledger_file
     copy = scene.scratch / "ledger.copy"
-    copy_database(system.ledger_file, copy)
+    if system.database:
+        system.database.back_up()
+    elif system.ledger_file:
+        copy_database(system.ledger_file, copy)
     scene.hold(5, 15)
     system.stop()
     system.forget_connections()
-    put_back(copy, system.ledger_file)
+    if system.database:
+        system.database.stop()
+        system.database.put_back()
+        system.database.start()
+    elif system.ledger_file:
+        put_back(copy, system.ledger_file)
     system.start()
     for order in list(scene.orders):
         while not system.accept(order) and not scene.stopped.is_set():
             scene.hold(0.2, 1)
+
+
+def _kill_database(scene: Scene) -> None:
+    """The postmaster is killed amid its work, and starts again from its log after a while."""
+    assert isinstance(scene.system, Memoline)
+    assert scene.system.database
+    scene.system.database.stop(signal.SIGKILL)
+    scene.hold(1, 8)
+    scene.system.database.start()
+
+
+def _jump(scene: Scene, direction: int) -> None:
+    """Somebody sets the clock of all workers, and sets it right again: twice time jumps."""
+    assert scene.clock
+    scene.clock.set(direction * scene.dice.uniform(15, 60))
+    scene.hold(4, 10)
+    scene.clock.set(0.0)
 
 
 def _fill_disk(scene: Scene) -> None:

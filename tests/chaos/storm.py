@@ -16,10 +16,12 @@ from itertools import cycle, islice
 from pathlib import Path
 
 from tests.chaos.faults import Scene, kinds
+from tests.chaos.jumps import jumping
 from tests.chaos.systems import NOT_SENT, SENT, Belief, Order, System, Truth, chats, truth_of
 from tests.support.recordings import make_ogg, make_wav
 
 TMPFS_MB = 600
+"""And half a megabyte a job."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,11 +66,11 @@ class Verdict:
 
 def run(make: Callable[[Path], System], size: Size, say: Callable[[str], None]) -> Verdict:
     """Start a system, give it orders, break things, wait until it has settled, and look."""
-    with ground() as (folder, small):
+    with ground(TMPFS_MB + size.jobs // 2) as (folder, small), jumping(folder) as clock:
         system = make(folder / "home")
         recordings = make_recordings(folder)
         dice = random.Random(size.seed)
-        scene = Scene(system=system, dice=dice, chats=chats(size.chats, size.seed), scratch=folder)
+        scene = Scene(system=system, dice=dice, chats=chats(size.chats, size.seed), scratch=folder, clock=clock)
         orders = [
             Order(
                 number=number, recording=recordings[number % len(recordings)], chat_id=scene.chats[number % size.chats]
@@ -193,11 +195,11 @@ def make_recordings(folder: Path) -> list[Path]:
 
 
 @contextmanager
-def ground() -> Iterator[tuple[Path, bool]]:
+def ground(size_mb: int) -> Iterator[tuple[Path, bool]]:
     """A folder for a run, on a small file system of its own, which can be full, where that may be mounted (True)."""
     with tempfile.TemporaryDirectory(prefix="memoline-chaos-") as name:
         folder = Path(name)
-        command = ["mount", "-t", "tmpfs", "-o", f"size={TMPFS_MB}m", "tmpfs", name]
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size_mb}m", "tmpfs", name]
         try:
             small = subprocess.run(command, capture_output=True, check=False).returncode == 0
         except FileNotFoundError:

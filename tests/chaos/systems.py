@@ -27,6 +27,7 @@ from pipeline.ledger.states import OPEN
 from pipeline.model import State
 from pipeline.settings import Settings, load_settings
 from tests.support.keeper import Keeper
+from tests.support.postgres import Server
 from tests.support.waiting import eventually
 from workers.clock import SteadyClock
 from workers.doors import Desk, open_desk, submit
@@ -123,8 +124,9 @@ class Memoline(Stack):
 
     name = "memoline"
 
-    def __init__(self, home: Path, extra: dict[str, str] | None = None) -> None:
-        super().__init__(home, extra=extra)
+    def __init__(self, home: Path, database: Server | None = None) -> None:
+        super().__init__(home, extra={"MEMOLINE_DATABASE_URL": database.url} if database else None)
+        self.database = database
         self._names: dict[str, int] = {}
         self._ids: dict[int, str] = {}
         self._desk: Desk | None = None

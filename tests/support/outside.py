@@ -43,7 +43,7 @@ def outside_of_host(folder: Path) -> Iterator[Outside]:
     binaries = postgres.binaries()
     assert binaries is not None
     with (
-        postgres.private_server(binaries) as database_url,
+        postgres.private_server(binaries) as database,
         redis_server(folder) as broker_url,
         running_stack(folder / "cloud", "s3", "cdn") as cloud,
     ):
@@ -51,7 +51,7 @@ def outside_of_host(folder: Path) -> Iterator[Outside]:
         shutil.copy(cloud.need("ca_bundle"), bundle)
         with running_sandbox(SandboxConfig(port=0, api_key="a-key-for-tests", ca_bundle=bundle)) as linq:
             env = {name: value for name, value in cloud.as_environment().items() if name != "MEMOLINE_HOME"} | SHORT
-            env |= {"MEMOLINE_DATABASE_URL": database_url, "MEMOLINE_BROKER_URL": broker_url}
+            env |= {"MEMOLINE_DATABASE_URL": database.url, "MEMOLINE_BROKER_URL": broker_url}
             env |= {"LINQ_API_V3_BASE_URL": linq.base_url, "LINQ_API_V3_API_KEY": linq.api_key}
             yield Outside(env=env | {"MEMOLINE_CA_BUNDLE": str(bundle)}, cloud=cloud, linq=linq)
 

@@ -16,7 +16,7 @@ from pipeline.model import Job, State
 from pipeline.recordings import AudioSettings, Memo
 from pipeline.sending.messenger import LinqMessenger
 from pipeline.settling import MATCHING_OFF, apply_report
-from tests.support.story import CHAT, Stage, build_stage, request
+from tests.support.story import ACCEPTED, CHAT, Stage, build_stage, request
 
 UNKNOWN = Outcome(kind=OutcomeKind.UNKNOWN, code="answer-lost", message="the connection broke")
 PROBABLY_NOT = Outcome(kind=OutcomeKind.PROBABLY_NOT_SENT, code="linq-download-failed", message="no")
@@ -220,6 +220,70 @@ def test_an_absent_name_says_nothing_once_linq_renamed_a_file(stage: Stage) -> N
     job = deliver(stage, hosted(stage, "two"))
     held = deliver(stage, job, after_s=61)
     assert (held.state, len(stage.linq.posts)) == (State.HELD, 2)
+
+
+def listed_as(stage: Stage, *messages: tuple[str, str]) -> None:
+    """The chat shows these messages with these file names."""
+    rows = [ListedMessage(message_id=m, created_at=stage.clock.at, status="sent", file_names=(n,)) for m, n in messages]
+    stage.linq.listed = MessageList(messages=tuple(rows), complete=True)
+
+
+def test_without_webhooks_a_renamed_file_is_not_sent_twice(stage: Stage) -> None:
+    """Linq said that it failed, took it all the same, and shows it under another name; nothing else is known of names:
+    a person decides."""
+    stage.linq.outcomes = [PROBABLY_NOT]
+    job = deliver(stage, hosted(stage))
+    listed_as(stage, ("m-9", "Audio Message.caf"))
+    for _ in range(2):
+        job = deliver(stage, job, after_s=61)
+    assert (job.state, job.code, len(stage.linq.posts)) == (State.HELD, "outcome-unknown", 1)
+
+
+def test_the_list_itself_tells_that_names_are_not_kept(stage: Stage) -> None:
+    """An earlier memo, whose id Linq told in its answer, is in the same list under another name: matching is off."""
+    first = deliver(stage, hosted(stage))
+    stage.linq.outcomes = [PROBABLY_NOT]
+    job = deliver(stage, hosted(stage, "two"))
+    listed_as(stage, (first.message_id or "", "Audio Message.caf"))
+    for _ in range(2):
+        job = deliver(stage, job, after_s=61)
+    assert (job.state, len(stage.linq.posts)) == (State.HELD, 2)
+    assert first.job_id in (stage.ledger.flag(MATCHING_OFF) or "")
+
+
+@pytest.mark.parametrize(
+    ("name", "ends", "posts"), [("its own", State.SENT, 3), ("another", State.HELD, 2), ("", State.HELD, 2)]
+)
+def test_a_strange_file_in_the_chat_lets_linq_be_asked_about_names(
+    stage: Stage, name: str, ends: State, posts: int
+) -> None:
+    """Somebody else wrote on the same line: the last memo that Linq took says whether names are kept."""
+    first = deliver(stage, hosted(stage))
+    assert first.hosted
+    stage.linq.outcomes = [PROBABLY_NOT, replace(ACCEPTED, message_id="m-2")]
+    shown = {"its own": (first.hosted.file_name,), "another": ("renamed.caf",), "": ()}[name]
+    stage.linq.statuses["m-1"] = StatusReport(status="sent", message_id="m-1", file_names=shown)
+    job = deliver(stage, hosted(stage, "two"))
+    listed_as(stage, ("m-5", "IMG_0001.jpeg"))
+    for _ in range(3):
+        job = deliver(stage, job, after_s=61)
+    assert (job.state, len(stage.linq.posts)) == (ends, posts)
+
+
+def test_names_that_cannot_be_asked_about_now_are_asked_about_later(stage: Stage) -> None:
+    """An outage of Linq at that moment decides nothing."""
+    deliver(stage, hosted(stage))
+    stage.linq.outcomes = [PROBABLY_NOT]
+    job = deliver(stage, hosted(stage, "two"))
+    listed_as(stage, ("m-5", "IMG_0001.jpeg"))
+
+    def away(_message_id: str) -> StatusReport:
+        raise PartUnreachable("linq-unreachable", "away")
+
+    stage.linq.status = away  # type: ignore[method-assign]
+    for _ in range(3):
+        job = deliver(stage, job, after_s=61)
+    assert job.state is State.UNCONFIRMED
 
 
 def test_a_message_that_a_person_named_proves_nothing_about_names(stage: Stage) -> None:

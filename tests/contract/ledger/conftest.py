@@ -37,7 +37,7 @@ def postgres() -> Iterator[str]:
             found = binaries()
             if found is None:
                 pytest.skip(f"no PostgreSQL: {ENV} is not set and no server is installed")
-            url = stack.enter_context(private_server(found))
+            url = stack.enter_context(private_server(found)).url
         yield url
 
 
