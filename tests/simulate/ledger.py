@@ -18,7 +18,9 @@ from pipeline.model import Job
 from tests.simulate.auditor import Auditor
 from tests.simulate.world import World
 
-READS = frozenset({"get", "heads", "due", "jobs", "counts", "paused_until", "find_message", "reports_for", "flag"})
+READS = frozenset(
+    {"get", "heads", "due", "jobs", "counts", "find_message", "reports_for", "flag", "waiting", "last_taken"}
+)
 
 
 @functools.cache
