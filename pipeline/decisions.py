@@ -1,4 +1,5 @@
-"""What a person may do to a job: cancel it, try it again, say which chat it is for, decide what nobody knows."""
+"""What a person may do to a job: cancel it, try it again, say which chat it is for, decide what nobody knows. What is
+asked of a split is done to those of its parts that it concerns."""
 
 from __future__ import annotations
 
@@ -7,13 +8,17 @@ from contextlib import suppress
 from pipeline.copies import let_go
 from pipeline.errors import Fenced, JobFailed, Misuse, NotNow, PartUnreachable
 from pipeline.ledger.states import MAY_BE_TAKEN
+from pipeline.ledger.turns import PART_MISSING, may_be_taken, stands_before
 from pipeline.model import Job, State
 from pipeline.ports import Parts
 from pipeline.recall import forgotten
 from pipeline.recordings import Overflow
 
+_RETRYABLE = (State.REJECTED, State.FAILED)
 _CANCELLABLE = (State.RECEIVED, State.PREPARING, State.HELD, State.HOSTED)
 _TRIES = 10
+_GIVEN_UP = State.FAILED, "resolved-given-up"
+_ON_REQUEST = "Tried again on request."
 
 
 def cancel(parts: Parts, job: Job) -> Job:
@@ -21,6 +26,8 @@ def cancel(parts: Parts, job: Job) -> Job:
     for _ in range(_TRIES):
         if job.state is State.CANCELLED:
             return job
+        if job.spans:
+            return _cancel_parts(parts, job)
         unknown = job.state is State.HELD and job.code == "outcome-unknown"
         if job.state not in _CANCELLABLE or unknown:
             break
@@ -36,6 +43,18 @@ def cancel(parts: Parts, job: Job) -> Job:
     raise NotNow("too-late", _too_late(job), job_id=job.job_id, state=str(job.state))
 
 
+def _cancel_parts(parts: Parts, job: Job) -> Job:
+    """End what was not sent yet, from the end, so that no part goes without those before it."""
+    ended = False
+    for part in reversed(parts.ledger.parts_of(job.job_id)):
+        with suppress(NotNow):
+            ended = cancel(parts, part).state is State.CANCELLED or ended
+    now = parts.ledger.get(job.job_id)
+    if ended:
+        return now
+    raise NotNow("too-late", _too_late(now), job_id=job.job_id, state=str(now.state))
+
+
 def _forgotten(parts: Parts, job: Job) -> Job | None:
     """An outage of S3 keeps nobody from cancelling."""
     with suppress(PartUnreachable, Misuse):
@@ -45,28 +64,60 @@ def _forgotten(parts: Parts, job: Job) -> Job | None:
 
 def retry(parts: Parts, job: Job, *, overflow: Overflow | None = None) -> Job:
     """Start a REJECTED job, or a FAILED one that Linq never took, anew: with the settings of now, and another overflow
-    where one is given. Its memo gets a new name. Raises NotNow (`not-retryable`)."""
+    where one is given. Its memo gets a new name. Of a split, all begins anew where Linq took none of it, else what
+    is missing. Raises NotNow (`not-retryable`)."""
     _stays(job)
-    if job.state not in (State.REJECTED, State.FAILED) or job.message_id or job.code in MAY_BE_TAKEN:
+    if job.spans and job.state in _RETRYABLE:
+        return _retry_parts(parts, job, overflow)
+    if job.state not in _RETRYABLE or job.message_id or job.code in MAY_BE_TAKEN:
         raise NotNow("not-retryable", _not_retryable(job), job_id=job.job_id, state=str(job.state))
-    return _anew(parts, job, None, "Tried again on request.", overflow or job.overflow)
+    if job.parent_id is not None:
+        return _retry_part(parts, job, overflow)
+    return _anew(parts, job, None, _ON_REQUEST, overflow or job.overflow)
+
+
+def _retry_parts(parts: Parts, job: Job, overflow: Overflow | None) -> Job:
+    siblings = parts.ledger.parts_of(job.job_id)
+    if not any(map(may_be_taken, siblings)):
+        how = overflow or job.overflow
+        return parts.ledger.rejoin(job, by=parts.by, message=_ON_REQUEST, **_fresh(parts, job), overflow=how)
+    missing = [part for part in siblings if part.state in _RETRYABLE and not may_be_taken(part)]
+    if not missing:
+        raise NotNow("not-retryable", _not_retryable(job), job_id=job.job_id, state=str(job.state))
+    for part in missing:
+        _retry_part(parts, part, overflow)
+    return parts.ledger.get(job.job_id)
+
+
+def _retry_part(parts: Parts, part: Job, overflow: Overflow | None) -> Job:
+    if overflow not in (None, part.overflow):
+        why = f"Other parts of job {part.parent_id} may have been sent: how it is divided cannot be changed any more."
+        raise NotNow("not-retryable", why, job_id=part.job_id, state=str(part.state))
+    if missing := stands_before(parts.ledger.parts_of(part.parent_id or ""), part):
+        why = f"Part {missing.part_no} comes first: `memoline retry {part.parent_id}` sends all that is missing."
+        raise NotNow("not-retryable", why, job_id=part.job_id, state=str(part.state))
+    if part.code != PART_MISSING:
+        return _anew(parts, part, None, _ON_REQUEST, part.overflow)
+    # It only waited: there is nothing wrong with its memo.
+    given = _fresh(parts, part) | {"hosted": part.hosted}
+    return parts.ledger.move(part, State.RECEIVED, by=parts.by, code=None, message=_ON_REQUEST, **given)
 
 
 def _anew(parts: Parts, job: Job, code: str | None, message: str, overflow: Overflow | None) -> Job:
-    return parts.ledger.move(
-        job,
-        State.RECEIVED,
-        by=parts.by,
-        code=code,
-        message=message,
-        audio_attempts=0,
-        returns=0,
-        retry_at=0.0,
-        sending_since=0.0,
-        not_before=_from_now_on(parts, job),
-        overflow=overflow,
-        hosted=None,
-    )
+    given = _fresh(parts, job) | {"overflow": overflow}
+    return parts.ledger.move(job, State.RECEIVED, by=parts.by, code=code, message=message, **given)
+
+
+def _fresh(parts: Parts, job: Job) -> dict[str, object]:
+    """What of a job is as in the beginning when it begins anew."""
+    return {
+        "audio_attempts": 0,
+        "returns": 0,
+        "retry_at": 0.0,
+        "sending_since": 0.0,
+        "not_before": _from_now_on(parts, job),
+        "hosted": None,
+    }
 
 
 def assign(parts: Parts, job: Job, chat_id: str, *, overflow: Overflow | None = None, not_before: float = 0.0) -> Job:
@@ -95,7 +146,10 @@ def resolve(
     one of sent (a message id), resend and give_up. Raises NotNow (`not-held`), JobFailed (`one-decision`)."""
     if (sent is not None) + resend + give_up != 1:
         raise JobFailed("one-decision", "Say exactly one of --sent MESSAGE_ID, --resend and --give-up.")
-    given_up = (job.state, job.code) == (State.FAILED, "resolved-given-up")
+    if job.spans and (part := _in_doubt(parts, job)):
+        resolve(parts, part, sent=sent, resend=resend, give_up=give_up, why=why)
+        return parts.ledger.get(job.job_id)
+    given_up = (job.state, job.code) == _GIVEN_UP
     if given_up and give_up:
         return job
     if not given_up and (job.state, job.code) != (State.HELD, "outcome-unknown"):
@@ -132,6 +186,13 @@ def _stays(job: Job) -> None:
     if job.erasing:
         text = f"Job {job.job_id} is to be erased: it is not sent any more."
         raise NotNow("erase-wanted", text, job_id=job.job_id, state=str(job.state))
+
+
+def _in_doubt(parts: Parts, job: Job) -> Job | None:
+    """The part of a split about which a person has to decide, or, where there is none, decided to give it up."""
+    held = State.HELD, "outcome-unknown"
+    found = [p for p in parts.ledger.parts_of(job.job_id) if (p.state, p.code) in (held, _GIVEN_UP)]
+    return min(found, key=lambda part: part.state is not State.HELD, default=None)
 
 
 def _from_now_on(parts: Parts, job: Job) -> float:

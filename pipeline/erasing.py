@@ -14,7 +14,7 @@ from pipeline.decisions import cancel
 from pipeline.errors import Fenced, NoSuchJob, NotNow
 from pipeline.hosting.names import identity_of_object, job_id_for
 from pipeline.messages import Attempt
-from pipeline.model import Job, State
+from pipeline.model import AuditLine, Job, State
 from pipeline.ports import Parts
 from pipeline.recall import ERASED_BEFORE
 from pipeline.settling import names_of
@@ -26,8 +26,9 @@ _TRIES = 10
 
 
 def want(parts: Parts, job: Job, why: str) -> Job:
-    """Note durably that a job is to be erased, and end it if it was not sent yet. Returns it as it is then."""
-    job = parts.ledger.want_erased(job.job_id, by=parts.by, why=why)
+    """Note durably that a job is to be erased, of a part the whole, and end it if it was not sent yet. Returns it as it
+    is then."""
+    job = parts.ledger.want_erased(job.parent_id or job.job_id, by=parts.by, why=why)
     return job if job.state is State.ERASED else _ended(parts, job) or job
 
 
@@ -39,6 +40,8 @@ def carry_out(parts: Parts, job: Job) -> Job:
     for _ in range(_TRIES):
         if job.state is State.ERASED:
             return _looked_again(parts, job)
+        if job.spans and not _parts_erased(parts, job, wish):
+            break
         with suppress(Fenced):
             if (ended := _ended(parts, job)) is None:
                 break
@@ -56,10 +59,25 @@ def carry_out(parts: Parts, job: Job) -> Job:
     return job
 
 
+def _parts_erased(parts: Parts, job: Job, wish: AuditLine | None) -> bool:
+    """Whether all parts of a split are erased, the last first, so that none goes meanwhile."""
+    erased = True
+    for part in reversed(parts.ledger.parts_of(job.job_id)):
+        if part.state is State.ERASED:
+            continue
+        if wish:
+            parts.ledger.want_erased(part.job_id, by=wish.by, why=wish.why or "")
+        erased = carry_out(parts, part).state is State.ERASED and erased
+    return erased
+
+
 def _ended(parts: Parts, job: Job) -> Job | None:
     """The job at an end; None as long as its memo may be on its way."""
+    if job.spans:
+        ended = [_ended(parts, part) for part in reversed(parts.ledger.parts_of(job.job_id))]
+        return parts.ledger.get(job.job_id) if all(ended) else None
     for _ in range(_TRIES):
-        if job.state in _AT_ITS_END:
+        if job.state in (*_AT_ITS_END, State.ERASED):
             return job
         if job.state in (State.SENDING, State.UNCONFIRMED):
             return None

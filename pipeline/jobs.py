@@ -9,7 +9,7 @@ Every function takes `Parts` and reads: look at the row, decide, move the row (o
 a compare-and-set gets `Fenced` and stops without touching anything. `pipeline/delivery.py` sends one memo,
 `pipeline/standing.py` knows who may be sent to, `pipeline/reconcile.py` finds out about sends whose outcome is unknown
 (`pipeline/recall.py`: from what is remembered outside the ledger), `pipeline/settling.py` says what a report means for
-a job, and `pipeline/decisions.py` holds what a person may do.
+a job, `pipeline/splitting.py` makes several jobs of one, and `pipeline/decisions.py` holds what a person may do.
 """
 
 from __future__ import annotations
@@ -25,16 +25,17 @@ from pipeline.errors import Fenced, JobFailed, KeyReused, MemolineError, Misuse,
 from pipeline.hosting.names import job_id_for
 from pipeline.lease import kept
 from pipeline.messages import StatusReport
-from pipeline.model import Hosted, Job, NewJob, Request, State
+from pipeline.model import Hosted, Job, NewJob, NewPart, Request, State
 from pipeline.optouts import end_waiting
 from pipeline.ports import Parts
 from pipeline.recall import forgotten
 from pipeline.reconcile import look, sender_lost
 from pipeline.sending.pacing import backoff_s, poll_after_s
 from pipeline.settling import Applied, apply_kept, apply_report
+from pipeline.splitting import NOT_SPLIT, PARTS_DIFFER, hosted_parts, memo_of, split, still_hosted
 from pipeline.standing import give_up, too_old
 
-_GONE_FOR_GOOD = frozenset({"recording-gone", "superseded", "source-changed"})
+_WILL_NOT_CHANGE = frozenset({"recording-gone", "superseded", "source-changed", NOT_SPLIT, PARTS_DIFFER})
 _BURNS_NO_ATTEMPT = frozenset({"disk-full", "cdn-wrong", "name-taken"})
 """Ours to mend, or (a ledger restored from an older copy uses its names again) mended by the next epoch."""
 
@@ -67,8 +68,11 @@ def _new_job(parts: Parts, request: Request) -> NewJob:
 def prepare(parts: Parts, job_id: str) -> Job | None:
     """Make and host the memo of a job. Returns the job as it is then, None where there was nothing to do."""
     try:
-        job = _claim(parts, job_id)
-        return _prepare_claimed(parts, job) if job and job.state is State.PREPARING else job
+        job = parts.ledger.get(job_id)
+        if job.spans:
+            return _prepare_parts(parts, job)
+        claimed = _claim(parts, job)
+        return _prepare_claimed(parts, claimed) if claimed and claimed.state is State.PREPARING else claimed
     except Fenced:
         return None
 
@@ -117,9 +121,17 @@ def let_go_of(parts: Parts, applied: Sequence[Applied]) -> tuple[Job | None, ...
 # ---------------------------------------------------------------------------------------------------------- prepare
 
 
-def _claim(parts: Parts, job_id: str) -> Job | None:
+def _prepare_parts(parts: Parts, job: Job) -> Job:
+    """The hint of a split is about those of its parts whose memo has to be made again."""
+    for part in parts.ledger.parts_of(job.job_id):
+        if part.state in (State.RECEIVED, State.PREPARING):
+            prepare(parts, part.job_id)
+    return parts.ledger.get(job.job_id)
+
+
+def _claim(parts: Parts, job: Job) -> Job | None:
     """Take the job over for one attempt, which is counted before any work is done."""
-    job, now = parts.ledger.get(job_id), parts.clock.now()
+    now = parts.clock.now()
     # A memo that is wanted later is made now: it is sent the moment it is due, and what is wrong with it is known.
     waiting = job.state is State.RECEIVED and job.chat_id is not None and job.retry_at <= now
     abandoned = job.state is State.PREPARING and job.lease_until < now
@@ -128,7 +140,8 @@ def _claim(parts: Parts, job_id: str) -> Job | None:
     if too_old(parts, job):
         return forgotten(parts, job) or give_up(parts, job)
     if job.audio_attempts >= parts.rules.max_audio_attempts:
-        why = f"Preparing it ended {job.audio_attempts} workers: look at the recording, then `memoline retry {job_id}`."
+        how = f"look at the recording, then `memoline retry {job.job_id}`."
+        why = f"Preparing it ended {job.audio_attempts} workers: {how}"
         return forgotten(parts, job) or parts.ledger.move(job, State.FAILED, by=parts.by, code="poison", message=why)
     return parts.ledger.move(
         job,
@@ -143,7 +156,7 @@ def _claim(parts: Parts, job_id: str) -> Job | None:
 def _prepare_claimed(parts: Parts, job: Job) -> Job:
     try:
         with kept(parts, job):
-            hosted = _make_and_host(parts, job)
+            made = _make_and_host(parts, job)
     except RecordingRejected as error:
         return _end(parts, job, State.REJECTED, error)
     except MemolineError as error:
@@ -153,16 +166,25 @@ def _prepare_claimed(parts: Parts, job: Job) -> Job:
         with suppress(MemolineError):  # fenced, or without a ledger: the traceback must not be lost for that
             _after_trouble(parts, job, JobFailed("internal", f"{type(error).__name__}: {error}"))
         raise
+    if not isinstance(made, Hosted):
+        return _split(parts, job, made)
     return parts.ledger.move(
-        job, State.HOSTED, by=parts.by, hosted=hosted, lease_until=0.0, retry_at=0.0, code=None, message=None
+        job, State.HOSTED, by=parts.by, hosted=made, lease_until=0.0, retry_at=0.0, code=None, message=None
     )
+
+
+def _split(parts: Parts, job: Job, made: Sequence[NewPart]) -> Job:
+    try:
+        return split(parts, job, made)
+    except (PartUnreachable, Misuse) as away:
+        return _back_to_received(parts, job, away, attempts=job.audio_attempts - 1)
 
 
 def _after_trouble(parts: Parts, job: Job, error: MemolineError) -> Job:
     """An outage, or a set-up that somebody must mend, burns no attempt: it is not the recording's fault."""
     if isinstance(error, PartUnreachable | Misuse) or error.code in _BURNS_NO_ATTEMPT:
         return _back_to_received(parts, job, error, attempts=job.audio_attempts - 1)
-    if job.audio_attempts >= parts.rules.max_audio_attempts or error.code in _GONE_FOR_GOOD:
+    if job.audio_attempts >= parts.rules.max_audio_attempts or error.code in _WILL_NOT_CHANGE:
         return _end(parts, job, State.FAILED, error)
     return _back_to_received(parts, job, error, attempts=job.audio_attempts)
 
@@ -176,8 +198,10 @@ def _end(parts: Parts, job: Job, to: State, error: MemolineError) -> Job:
     return sent_before or parts.ledger.move(job, to, by=parts.by, code=error.code, message=error.message)
 
 
-def _make_and_host(parts: Parts, job: Job) -> Hosted:
-    """Recording in, checked URL out. The folder is this attempt's own and goes with it."""
+def _make_and_host(parts: Parts, job: Job) -> Hosted | tuple[NewPart, ...]:
+    """Recording in, checked URL out, or several. The folder is this attempt's own and goes with it."""
+    if there := still_hosted(parts, job):
+        return there
     folder = parts.work_dir(f"{job.job_id}.{job.epoch}")
     try:
         recording = folder / "recording"
@@ -186,12 +210,10 @@ def _make_and_host(parts: Parts, job: Job) -> Hosted:
         with writing_in(folder):
             made.mkdir()
             memos = parts.runner.prepare(recording, made, parts.rules.audio_for(job.overflow))
+        if job.parent_id is not None:
+            memos = (memo_of(parts, job, memos),)
         if len(memos) > 1:
-            raise JobFailed(
-                "split-not-sent",
-                f"The recording needs {len(memos)} memos and a job sends one: "
-                "use `memoline convert` and send the parts, or overflow compress or cut.",
-            )
+            return hosted_parts(parts, job, memos)
         hosted = parts.store.host(memos[0], job.job_id, job.epoch)
         parts.store.check(hosted)
         return hosted

@@ -47,8 +47,8 @@ class Outcome:
 class Attempt:
     """One attempt to send a job's memo, as it is remembered outside the ledger. number: the job's send_attempts.
     at: when it began. epoch: the job's then. closed: given up before anything was sent. erased: closed, as the job is
-    erased. outcome: None where nobody
-    wrote down what came of it."""
+    erased. outcome: None where nobody wrote down what came of it. parts: it was no attempt: so many parts of the job
+    were to be sent, each by itself."""
 
     number: int
     at: float
@@ -56,6 +56,7 @@ class Attempt:
     closed: bool = False
     erased: bool = False
     outcome: Outcome | None = None
+    parts: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

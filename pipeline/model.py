@@ -99,6 +99,14 @@ class Hosted:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Span:
+    """The seconds of a recording that one part of a split holds."""
+
+    starts_at_s: float
+    duration_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
     """One recording going to one chat, as the ledger has it. Times are Unix seconds (UTC).
 
@@ -108,6 +116,8 @@ class Job:
     nothing. returns: how often an attempt that was probably not sent went back to HOSTED. first_sending_at: when the
     first attempt began, and sending_since the last one. erase_at: when its erasing is due, 0 where nobody wants it.
     backfill_id: the backfill that registered it first. time_zone: of the person.
+    spans: of a split, one for each of its parts, which are jobs of their own; its state is made from theirs. parent_id
+    and part_no (from 1): of a part, whose and which it is.
     """
 
     seq: int
@@ -145,6 +155,9 @@ class Job:
     callback_url: str | None = None
     backfill_id: str | None = None
     time_zone: str | None = None
+    parent_id: str | None = None
+    part_no: int = 0
+    spans: tuple[Span, ...] = ()
 
     @property
     def erasing(self) -> bool:
@@ -160,6 +173,17 @@ class Job:
     def attempts(self) -> int:
         """Attempts at the step that the job is in, or ended in."""
         return self.send_attempts or self.audio_attempts
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewPart:
+    """A part of a split with the memo that was made of it, as it begins. epoch: as the job of this id would have it."""
+
+    job_id: str
+    part_no: int
+    span: Span
+    hosted: Hosted
+    epoch: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

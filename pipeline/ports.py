@@ -9,7 +9,7 @@ from typing import Protocol
 
 from pipeline.errors import KeyReused
 from pipeline.messages import Attempt, Chat, ChatSeen, MessageList, Outcome, Pause, QuietHours, StatusReport
-from pipeline.model import AuditLine, HistoryEntry, Hosted, Job, Lane, NewJob, Request, State, StoredRecording
+from pipeline.model import AuditLine, HistoryEntry, Hosted, Job, Lane, NewJob, NewPart, Request, State, StoredRecording
 from pipeline.recordings import AudioSettings, Memo, Overflow
 
 
@@ -83,10 +83,12 @@ class Ledger(Protocol):
     """The truth. Every change is one compare-and-set on `rev`: Fenced where somebody was faster. `note` changes
     bookkeeping without a move, and so without history. Raises PartUnreachable (`ledger-unreachable`).
 
-    waiting: what waits to be sent in a chat, oldest first. may_ask: True for one caller in so many seconds. probe: of
-    all who see a pause that is over, one may try, and the others wait until then. lift: with `as_read` only where it is
-    still that pause. mark: how many different ones something happened to lately. want_erased: the
-    wish, kept until `erase`, after which nothing personal is left; erase_wish: whose it is, None for the retention."""
+    split: a claimed job becomes its parts, in one commit; from then on its state follows theirs. rejoin: it is RECEIVED
+    anew, and they end. waiting: what waits to be sent in a chat, oldest first. may_ask: True for one caller in so many
+    seconds. probe: of all who see a pause that is over, one may try, and the others wait until then. lift: with
+    `as_read` only where it is still that pause. mark: how many different ones something happened to lately.
+    want_erased: the wish, kept until `erase`, after which nothing personal is left; erase_wish: whose it is, None for
+    the retention."""
 
     def add(
         self, request: Request, *, job_id: str, state: State, code: str | None, message: str | None, by: str
@@ -97,6 +99,9 @@ class Ledger(Protocol):
         self, job: Job, to: State, *, by: str, code: str | None = None, message: str | None = None, **changes: object
     ) -> Job: ...
     def note(self, job: Job, **changes: object) -> Job: ...
+    def split(self, job: Job, new_parts: Sequence[NewPart], *, by: str, send_attempts: int) -> Job: ...
+    def rejoin(self, job: Job, *, by: str, message: str, **changes: object) -> Job: ...
+    def parts_of(self, job_id: str) -> tuple[Job, ...]: ...
     def give_key(self, job_id: str, key: str) -> Job: ...
     def give_callback(self, job_id: str, url: str) -> Job: ...
     def renew(self, job: Job, lease_until: float) -> bool: ...

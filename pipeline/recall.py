@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.copies import let_go
+from pipeline.hosting.names import identity_of_part, job_id_for
 from pipeline.messages import Attempt, Outcome, OutcomeKind
 from pipeline.model import Job, State
 from pipeline.ports import Parts
@@ -75,7 +76,7 @@ def recalled(parts: Parts, job: Job) -> Job:
     for one in unnoticed:
         parts.journal.end(job.job_id, one.number, _NOT_BEGUN)
     if unnoticed:
-        attempts = parts.journal.attempts(job.job_id)
+        attempts = _attempts(parts, job)
     return _as_remembered(parts, job, remembered(attempts, job))
 
 
@@ -85,11 +86,18 @@ def _is_unsent(attempt: Attempt, job: Job) -> bool:
     return mine and job.code == NOT_BEGUN and attempt.outcome is None
 
 
-def forgotten(parts: Parts, job: Job) -> Job | None:
+def _any_part_begun(parts: Parts, job: Job, count: int) -> bool:
+    ids = (job_id_for(parts.secret, identity_of_part(job.job_id, part_no)) for part_no in range(1, count + 1))
+    return any(not _not_sent(one) for part_id in ids for one in parts.journal.attempts(part_id))
+
+
+def forgotten(parts: Parts, job: Job, *, in_parts: bool = False) -> Job | None:
     """Move a job that is about to end unsent, where an older copy of the ledger has forgotten that it was sent, or may
-    have been; None where it was not. One that may have been and has no chat stays as it is: nobody can look for it, and
-    its attempt is asked about again once it has one. Raises what the journal raises."""
-    unknown = [one for one in _attempts(parts, job) if one.number > job.send_attempts]
+    have been; None where it was not. in_parts: it is about to be sent in parts, which know their own attempts. One that
+    may have been and has no chat stays as it is: nobody can look for it, and its attempt is asked about again once it
+    has one. Raises what the journal raises."""
+    known = _attempts(parts, job)
+    unknown = [one for one in known if one.number > job.send_attempts and not (in_parts and one.parts)]
     if all(_not_sent(one) for one in unknown):
         return None
     memory = remembered(unknown, job)
@@ -100,11 +108,15 @@ def forgotten(parts: Parts, job: Job) -> Job | None:
 
 
 def _attempts(parts: Parts, job: Job) -> tuple[Attempt, ...]:
-    """All attempts of a job. One that was erased, which this older copy of the ledger does not know, is again."""
+    """All attempts of a job. One that was erased, which this older copy of the ledger does not know, is again; that it
+    was to be sent in parts is one that was given up, where none of them was begun."""
     attempts = parts.journal.attempts(job.job_id)
     if any(one.erased for one in attempts):
         parts.ledger.want_erased(job.job_id, by=parts.by, why=ERASED_BEFORE)
-    return attempts
+    return tuple(
+        replace(one, closed=True) if one.parts and not _any_part_begun(parts, job, one.parts) else one
+        for one in attempts
+    )
 
 
 def _as_remembered(parts: Parts, job: Job, memory: Memory) -> Job:

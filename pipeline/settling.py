@@ -97,6 +97,8 @@ def apply_report(parts: Parts, job: Job, report: StatusReport) -> Job | None:
     ledger until that is done."""
     verify_matching(parts, job, report)
     for _ in range(_TRIES):
+        if job.spans:
+            return job  # about an attempt to send it whole
         if job.state is State.SENDING:
             return None
         if report.message_id and job.message_id not in (None, report.message_id):

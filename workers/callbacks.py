@@ -25,7 +25,7 @@ from pipeline.sending.callback import DEADLINE_S, Told, tell
 from pipeline.sending.webhooks import sign
 from pipeline.settings import Settings
 from workers.log import logger
-from workers.views import callback_body
+from workers.views import callback_body, parts_of
 
 LOOK_EVERY_S = 1.0
 AT_ONCE = 32
@@ -73,7 +73,8 @@ class Teller:
             self._note(callback, told)
 
     def _told(self, callback: Callback) -> Told:
-        content = callback_body(callback, self.ledger.get(callback.job_id))
+        job = self.ledger.get(callback.job_id)
+        content = callback_body(callback, job, parts_of(self.ledger, job))
         body = json.dumps(content, ensure_ascii=True, separators=(",", ":")).encode()
         headers = {"Content-Type": "application/json", "User-Agent": AGENT}
         headers |= signed(body, callback.event_id, self.secrets, self.clock.now())

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from pipeline.model import AuditLine, Callback, HistoryEntry, Job, Refusal
+from pipeline.model import AuditLine, Callback, HistoryEntry, Job, Refusal, Span
+from pipeline.ports import Ledger
 
 
 def iso(at: float) -> str | None:
@@ -15,8 +16,8 @@ def iso(at: float) -> str | None:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def job_json(job: Job) -> dict[str, object]:
-    """The fields that outsiders rely on."""
+def job_json(job: Job, parts: Iterable[Job] = ()) -> dict[str, object]:
+    """The fields that outsiders rely on. parts: of a split; they have its id as `parent_id`, and no `parts`."""
     return {
         "job_id": job.job_id,
         "key": job.key,
@@ -31,16 +32,47 @@ def job_json(job: Job) -> dict[str, object]:
         "erasing": job.erasing,
         "created_at": iso(job.created_at),
         "updated_at": iso(job.updated_at),
+        "parent_id": job.parent_id,
+        "part": job.part_no or None,
+        "parts": [_part_json(part, span) for part, span in zip(parts, job.spans, strict=False)],
+    }
+
+
+def told(ledger: Ledger, job: Job) -> dict[str, object]:
+    """The fields that outsiders rely on, of a split with those of its parts."""
+    return job_json(job, parts_of(ledger, job))
+
+
+def parts_of(ledger: Ledger, job: Job) -> tuple[Job, ...]:
+    """The parts of a split; the ledger is not asked about other jobs."""
+    return ledger.parts_of(job.job_id) if job.spans else ()
+
+
+def _part_json(part: Job, span: Span) -> dict[str, object]:
+    """What a split says of one of its parts; the part's own job says the rest."""
+    return {
+        "job_id": part.job_id,
+        "part": part.part_no,
+        "key": part.key,
+        "state": str(part.state),
+        "url": part.url,
+        "message_id": part.message_id,
+        "code": part.code,
+        "message": part.message,
+        "starts_at_s": span.starts_at_s,
+        "duration_s": span.duration_s,
     }
 
 
 def job_with_history(
     job: Job,
     history: Iterable[HistoryEntry],
+    *,
+    parts: Iterable[Job] = (),
     callbacks: Iterable[Callback] = (),
     audit: Iterable[AuditLine] = (),
 ) -> dict[str, object]:
-    """A job with its timeline, its memo, what it waits for, whom it told, and who had it erased."""
+    """A job with its timeline, its memo or its parts, what it waits for, whom it told, and who had it erased."""
     hosted = job.hosted
     memo = None
     if hosted:
@@ -58,7 +90,7 @@ def job_with_history(
             "plan": hosted.plan,
             "ffmpeg": hosted.ffmpeg,
         }
-    return job_json(job) | {
+    return job_json(job, parts) | {
         "rev": job.rev,
         "lane": job.lane,
         "overflow": job.overflow,
@@ -118,8 +150,8 @@ def callback_json(callback: Callback) -> dict[str, object]:
     }
 
 
-def callback_body(callback: Callback, job: Job) -> dict[str, object]:
+def callback_body(callback: Callback, job: Job, parts: Iterable[Job] = ()) -> dict[str, object]:
     """What a receiver is told: the job, in the state of the move that this is about."""
     moved: dict[str, object] = {"state": str(callback.state), "code": callback.code, "message": callback.message}
-    data = job_json(job) | moved | {"updated_at": iso(callback.at), "rev": callback.rev}
+    data = job_json(job, parts) | moved | {"updated_at": iso(callback.at), "rev": callback.rev}
     return {"type": f"memo.{str(callback.state).lower()}", "timestamp": iso(callback.at), "data": data}

@@ -25,6 +25,7 @@ class S3Journal:
     def begin(self, job_id: str, attempt: Attempt) -> bool:
         """Write the intent of an attempt; False where one of this number is there already."""
         content = {"at": attempt.at, "epoch": attempt.epoch, "closed": attempt.closed, "erased": attempt.erased}
+        content |= {"parts": attempt.parts} if attempt.parts else {}
         return self._put(f"intent/{job_id}/{attempt.number}", content)
 
     def end(self, job_id: str, number: int, outcome: Outcome) -> None:
@@ -57,6 +58,7 @@ class S3Journal:
             epoch=int(intent.get("epoch", 0)),
             closed=bool(intent.get("closed", False)),
             erased=bool(intent.get("erased", False)),
+            parts=int(intent.get("parts", 0)),
             outcome=_outcome(receipt) if receipt else None,
         )
 

@@ -40,6 +40,11 @@ def identity_of_backfill(source: str, content: str, chat_id: str) -> str:
     return _joined("backfill", source, content, chat_id)
 
 
+def identity_of_part(job_id: str, part_no: int) -> str:
+    """A part of a split, by the job that is split: made again, it is the same job."""
+    return _joined("part", job_id, str(part_no))
+
+
 def random_identity() -> str:
     """A request that is like no other."""
     return _joined("random", secrets.token_hex(16))

@@ -163,10 +163,11 @@ class BackfillLedger:
             return tuple(map(to_job, rows))
 
     def is_held_back(self, job: Job) -> bool:
-        """Whether the job's backfill is paused, stopped or cancelled."""
-        if job.backfill_id is None:
+        """Whether the job's backfill, for a part that of the whole, is paused, stopped or cancelled."""
+        if job.backfill_id is None and job.parent_id is None:
             return False
-        held = select(_B.backfill_id).where(_B.backfill_id == job.backfill_id, _B.state.in_(HELD_BACK))
+        its = select(jobs.c.backfill_id).where(jobs.c.job_id == (job.parent_id or job.job_id)).scalar_subquery()
+        held = select(_B.backfill_id).where(_B.backfill_id == its, _B.state.in_(HELD_BACK))
         with self.database.read() as connection:
             return connection.execute(held).first() is not None
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from pipeline.errors import Fenced, KeyReused, NoSuchJob
+from pipeline.ledger import splits
 from pipeline.ledger.callbacks import note_move
 from pipeline.ledger.rows import changed_columns, new_row, plain, to_job
 from pipeline.ledger.tables import history, jobs
@@ -69,10 +70,37 @@ def move(
     message: str | None,
     changes: Mapping[str, object],
 ) -> Job:
-    """One compare-and-set and its line of history, in one transaction."""
-    columns = changed_columns(changes)
-    columns |= {"state": str(to), "code": code, "message": plain(message), "updated_at": now}
-    moved = compare_and_set(connection, job, columns)
+    """One compare-and-set and its line of history, in one transaction; where it is about a part, the whole follows."""
+    whole = splits.lock(connection, job.parent_id) if job.parent_id else None
+    moved = put(connection, job, to, changed_columns(changes), now=now, by=by, code=code, message=message)
+    if whole is not None:
+        splits.follow(connection, whole, now=now, by=by)
+    return moved
+
+
+def note(connection: Connection, job: Job, changes: Mapping[str, object], *, now: float, by: str) -> Job:
+    """A compare-and-set without a move; where it is about a part, the whole follows."""
+    whole = splits.lock(connection, job.parent_id) if job.parent_id else None
+    noted = compare_and_set(connection, job, changed_columns(changes))
+    if whole is not None:
+        splits.follow(connection, whole, now=now, by=by)
+    return noted
+
+
+def put(
+    connection: Connection,
+    job: Job,
+    to: State,
+    columns: Mapping[str, Any],
+    *,
+    now: float,
+    by: str,
+    code: str | None,
+    message: str | None,
+) -> Job:
+    """A compare-and-set of one row alone, and its line of history."""
+    told = {"state": str(to), "code": code, "message": plain(message), "updated_at": now}
+    moved = compare_and_set(connection, job, {**columns, **told})
     remember(connection, job.state, moved, now=now, by=by)
     return moved
 

@@ -14,18 +14,19 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Select, delete, func, select, update
 
 from pipeline.errors import JobFailed, KeyReused, NoSuchJob, NotNow
-from pipeline.ledger import changes, queries, tombstones
+from pipeline.ledger import changes, queries, splits, tombstones
 from pipeline.ledger.backfills import BackfillLedger
 from pipeline.ledger.batch import add_batch
 from pipeline.ledger.callbacks import note_move
 from pipeline.ledger.chats import ChatLedger
 from pipeline.ledger.engine import Database
 from pipeline.ledger.erasing import EraseLedger
-from pipeline.ledger.rows import changed_columns, to_job
+from pipeline.ledger.rows import to_job
 from pipeline.ledger.states import OPEN, is_late, why_not
 from pipeline.ledger.tables import in_states, install, jobs
+from pipeline.ledger.turns import at_turn
 from pipeline.ledger.upsert import insert_new, put
-from pipeline.model import HistoryEntry, Job, NewJob, Reason, Request, State
+from pipeline.model import HistoryEntry, Job, NewJob, NewPart, Reason, Request, State
 from pipeline.ports import Clock
 
 SHORTEST_PREFIX = 6
@@ -106,7 +107,26 @@ class SqlLedger(EraseLedger, ChatLedger, BackfillLedger):
 
         Raises Fenced."""
         with self.database.write() as connection:
-            return changes.compare_and_set(connection, job, changed_columns(changed))
+            return changes.note(connection, job, changed, now=self._clock.now(), by="ledger")
+
+    def split(self, job: Job, new_parts: Sequence[NewPart], *, by: str, send_attempts: int) -> Job:
+        """Make a claimed job a split: its parts are there, HOSTED, and hold its place together; it is never sent
+        itself, and has the state that they come to. All in one commit. Raises Fenced."""
+        now = self._clock.now()
+        with self.database.write() as connection:
+            return splits.split(connection, job, new_parts, now=now, by=by, send_attempts=send_attempts)
+
+    def rejoin(self, job: Job, *, by: str, message: str, **changed: object) -> Job:
+        """Make a split, of which nothing was sent, RECEIVED again as one job; its parts end. `changed` as for `move`.
+        Raises Fenced."""
+        now = self._clock.now()
+        with self.database.write() as connection:
+            return splits.rejoin(connection, job, now=now, by=by, message=message, given=changed)
+
+    def parts_of(self, job_id: str) -> tuple[Job, ...]:
+        """The parts of a split, in their order, as jobs; none for a job that is not split."""
+        with self.database.read() as connection:
+            return splits.parts_of(connection, job_id)
 
     def give_key(self, job_id: str, key: str) -> Job:
         """Let a job that has no key be known by one from now on; one that has a key keeps it. `rev` stays: no step in
@@ -144,8 +164,12 @@ class SqlLedger(EraseLedger, ChatLedger, BackfillLedger):
 
     def heads(self, chat_id: str, now: float) -> tuple[Job, ...]:
         """The job at the head of each lane of a chat, live first; none to two. One whose own `not_before` lies ahead
-        is passed over until it is due; one that backs off (`retry_at`) is not; one that may be on its way is first."""
-        return self._select(queries.heads(), {"chat_id": chat_id, "now": now})
+        is passed over until it is due; one that backs off (`retry_at`) is not; one that may be on its way is first.
+        In place of a split stands the part whose turn it is."""
+        with self.database.read() as connection:
+            found = _jobs(connection, queries.heads(), {"chat_id": chat_id, "now": now})
+            parts = [splits.parts_of(connection, head.job_id) if head.spans else () for head in found]
+        return at_turn(found, parts, now)
 
     def waiting(self, chat_id: str, limit: int) -> tuple[Job, ...]:
         """Jobs of a chat of which nothing is on its way, oldest first."""
@@ -173,24 +197,28 @@ class SqlLedger(EraseLedger, ChatLedger, BackfillLedger):
         code: str | None = None,
         after_seq: int = 0,
         limit: int | None = None,
+        parts: bool = True,
     ) -> tuple[Job, ...]:
-        """Jobs that fit all that is given, oldest first. after_seq: for paging, the `seq` of the last one seen."""
-        return self._select(queries.listed(states, chat_id, code, after_seq, limit))
+        """Jobs that fit all that is given, oldest first. after_seq: for paging, the `seq` of the last one seen. parts:
+        those of splits too."""
+        return self._select(queries.listed(states, chat_id, code, after_seq=after_seq, limit=limit, parts=parts))
 
     def reasons(self, states: Sequence[State]) -> tuple[Reason, ...]:
         """How many jobs stand in these states for the same reason, the most frequent first."""
         return tuple(Reason(**row) for row in self._rows(queries.reasons(states)))
 
     def counts(self) -> dict[State, int]:
-        """How many jobs stand in each state; every state is named."""
+        """How many jobs stand in each state, a split as one; every state is named."""
+        every = select(jobs.c.state, func.count()).group_by(jobs.c.state)
         with self.database.read() as connection:
-            rows = connection.execute(select(jobs.c.state, func.count()).group_by(jobs.c.state)).all()
-        found = {State(state): int(count) for state, count in rows}
-        return {state: found.get(state, 0) for state in State}
+            rows = connection.execute(every).all()
+            of_parts = connection.execute(every.where(jobs.c.parent_id.is_not(None))).all()
+        found, parts = ({State(state): int(count) for state, count in some} for some in (rows, of_parts))
+        return {state: found.get(state, 0) - parts.get(state, 0) for state in State}
 
     def oldest_open_age(self, now: float) -> float:
         """Seconds since the oldest job was registered that is not at its end; 0 where there is none."""
-        first = select(func.min(jobs.c.seq)).where(in_states(OPEN)).scalar_subquery()
+        first = select(func.min(jobs.c.seq)).where(in_states(OPEN), jobs.c.parent_id.is_(None)).scalar_subquery()
         with self.database.read() as connection:
             created_at = connection.execute(select(jobs.c.created_at).where(jobs.c.seq == first)).scalar()
         return max(0.0, now - created_at) if created_at else 0.0

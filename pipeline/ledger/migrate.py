@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 from pipeline.errors import Misuse, PartUnreachable
 from pipeline.ledger.engine import Database, sqlite_file
 
-HEAD: Final = "0009"
+HEAD: Final = "0010"
 """The newest revision in `migrations/versions`; a test holds the two together."""
 
 _LOCK_KEY: Final = 0x6D656D6F  # any number that no other program on the database uses: "memo"

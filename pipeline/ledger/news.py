@@ -144,7 +144,9 @@ class NewsBook:
 
     def _note(self, connection: Connection, job_ids: Sequence[str], now: float) -> int:
         ids, c = set(job_ids), news.c
-        moved = [to_job(row) for row in connection.execute(select(jobs).where(jobs.c.job_id.in_(ids))).mappings()]
+        # A part of a split is news of the whole, which moves with it.
+        these = select(jobs).where(jobs.c.job_id.in_(ids), jobs.c.parent_id.is_(None))
+        moved = [to_job(row) for row in connection.execute(these).mappings()]
         mine = select(c.job_id, c.rev, c.name, c.due_at).where(c.place == self._place, c.job_id.in_(ids))
         known = {row.job_id: row for row in connection.execute(mine)}
         rows = []

@@ -48,7 +48,8 @@ _BACKFILLS_AT_ONCE: Final = 20
 
 @cache
 def heads() -> Select[Any]:
-    """The first job of each lane of the chat `chat_id` that holds a place at `now`; live before backfill."""
+    """The first job of each lane of the chat `chat_id` that holds a place at `now`; live before backfill. For its parts
+    a split holds the place."""
     chat_id: BindParameter[str] = bindparam("chat_id", type_=jobs.c.chat_id.type)
     now: BindParameter[float] = bindparam("now", type_=jobs.c.not_before.type)
     firsts = [func.coalesce(_in_flight(chat_id, lane), _first(chat_id, lane, now)) for lane in _LANES]
@@ -58,13 +59,14 @@ def heads() -> Select[Any]:
 def _in_flight(chat_id: BindParameter[str], lane: Lane) -> ScalarSelect[Any]:
     """A job that was due earlier but registered later may be on its way already: it is the head until that is known."""
     e = _EARLIER
-    flying = and_(e.c.chat_id == chat_id, e.c.lane == lane, in_states(IN_FLIGHT, e.c.state))
+    here = and_(e.c.chat_id == chat_id, e.c.lane == lane, e.c.parent_id.is_(None))
+    flying = and_(here, in_states(IN_FLIGHT, e.c.state))
     return select(e.c.seq).where(flying).order_by(e.c.seq).limit(1).scalar_subquery()
 
 
 def _first(chat_id: BindParameter[str], lane: Lane, now: BindParameter[float]) -> ScalarSelect[Any]:
     e = _EARLIER
-    here = and_(e.c.chat_id == chat_id, e.c.lane == lane, _holds_place(e.c, now))
+    here = and_(e.c.chat_id == chat_id, e.c.lane == lane, e.c.parent_id.is_(None), _holds_place(e.c, now))
     return select(e.c.seq).where(here).order_by(e.c.seq).limit(1).scalar_subquery()
 
 
@@ -87,7 +89,8 @@ def due(now: float, limit: int) -> tuple[Select[Any], ...]:
 def _waiting(now: float, limit: int) -> Select[Any]:
     """RECEIVED, live before backfill. What is wanted later is prepared now."""
     c = jobs.c
-    ready = and_(c.state == fixed(State.RECEIVED), c.chat_id.is_not(None), c.retry_at <= now, _goes_on(c.backfill_id))
+    ready = and_(c.state == fixed(State.RECEIVED), c.chat_id.is_not(None), c.retry_at <= now, c.spans.is_(None))
+    ready = and_(ready, _goes_on(c.backfill_id))
     return select(jobs).where(ready).order_by(c.lane.desc(), c.seq).limit(limit)
 
 
@@ -102,14 +105,14 @@ def waiting_by_backfill(now: float, backfill_ids: Sequence[str], limit: int) -> 
     if len(backfill_ids) < 2:
         return ()
     c = jobs.c
-    ready = and_(c.state == fixed(State.RECEIVED), c.chat_id.is_not(None), c.retry_at <= now)
+    ready = and_(c.state == fixed(State.RECEIVED), c.chat_id.is_not(None), c.retry_at <= now, c.spans.is_(None))
     each = limit // len(backfill_ids) + 1
     return tuple(select(jobs).where(ready, c.backfill_id == one).order_by(c.seq).limit(each) for one in backfill_ids)
 
 
 def _abandoned(now: float, limit: int) -> Select[Any]:
     c = jobs.c
-    lost = and_(c.state == fixed(State.PREPARING), c.lease_until < now, _goes_on(c.backfill_id))
+    lost = and_(c.state == fixed(State.PREPARING), c.lease_until < now, c.spans.is_(None), _goes_on(c.backfill_id))
     return select(jobs).where(lost).order_by(c.lease_until).limit(limit)
 
 
@@ -117,17 +120,18 @@ def _sendable(now: float, limit: int) -> Select[Any]:
     """HOSTED, due, and the head of its lane. One pass over the open jobs, all of it inside one index."""
     e = _EARLIER
     flying = func.sum(case((in_states(IN_FLIGHT, e.c.state), 1), else_=0))
-    firsts = select(func.min(e.c.seq)).where(_holds_place(e.c, now), e.c.chat_id.is_not(None))
+    places = (_holds_place(e.c, now), e.c.chat_id.is_not(None), e.c.parent_id.is_(None))
+    firsts = select(func.min(e.c.seq)).where(*places)
     firsts = firsts.group_by(e.c.chat_id, e.c.lane).having(flying == 0)
     ready = and_(jobs.c.state == fixed(State.HOSTED), jobs.c.retry_at <= now, jobs.c.seq.in_(firsts))
     return select(jobs).where(ready).order_by(jobs.c.seq).limit(limit)
 
 
 def _timed(now: float, limit: int) -> tuple[Select[Any], ...]:
-    """A send that did not come back, a look that is due, a poll that is due."""
+    """A send that did not come back, a look that is due, a poll that is due: of parts, not of their whole."""
     c = jobs.c
-    lost = and_(c.state == fixed(State.SENDING), c.deadline < now)
-    look = and_(c.state == fixed(State.UNCONFIRMED), c.next_look_at <= now)
+    lost = and_(c.state == fixed(State.SENDING), c.deadline < now, c.spans.is_(None))
+    look = and_(c.state == fixed(State.UNCONFIRMED), c.next_look_at <= now, c.spans.is_(None))
     poll = and_(in_states(POLLED), c.next_look_at > ZERO, c.message_id.is_not(None), c.next_look_at <= now)
     return (
         select(jobs).where(lost).order_by(c.deadline).limit(limit),
@@ -143,20 +147,28 @@ def fair(kinds: Sequence[Sequence[Job]], limit: int) -> tuple[Job, ...]:
 
 
 def listed(
-    states: Sequence[State], chat_id: str | None, code: str | None, after_seq: int, limit: int | None
+    states: Sequence[State],
+    chat_id: str | None,
+    code: str | None,
+    *,
+    after_seq: int,
+    limit: int | None,
+    parts: bool,
 ) -> Select[Any]:
-    """Jobs that fit all that is given, oldest first."""
+    """Jobs that fit all that is given, oldest first; with the parts of splits, or without."""
     found = select(jobs).where(jobs.c.seq > after_seq).order_by(jobs.c.seq).limit(limit)
     if states:
         found = found.where(jobs.c.state.in_([str(state) for state in states]))
     if chat_id is not None:
         found = found.where(jobs.c.chat_id == chat_id)
+    if not parts:
+        found = found.where(jobs.c.parent_id.is_(None))
     return found if code is None else found.where(jobs.c.code == code)
 
 
 def waiting(chat_id: str, limit: int) -> Select[Any]:
-    """Jobs of a chat that wait to be sent, oldest first; within the index of open ones."""
-    here = and_(jobs.c.chat_id == chat_id, in_states(OPEN), in_states(WAITING))
+    """Jobs of a chat that wait to be sent, oldest first, of splits their parts; within the index of open ones."""
+    here = and_(jobs.c.chat_id == chat_id, in_states(OPEN), in_states(WAITING), jobs.c.spans.is_(None))
     return select(jobs).where(here).order_by(jobs.c.seq).limit(limit)
 
 
@@ -185,12 +197,13 @@ def outlived(ended_before: float, limit: int) -> tuple[Select[Any], ...]:
     """`seq` of jobs that were sent, or came to nothing, before a moment, and that nobody wants erased yet."""
     c = jobs.c
     sent = and_(in_states(SENT), c.sending_since < ended_before)
+    whole = c.parent_id.is_(None)  # the parts of a split go with it
     unsent = (and_(c.state == fixed(state), c.updated_at < ended_before) for state in ENDED_UNSENT)
-    return tuple(select(c.seq).where(which, c.erase_at == ZERO).limit(limit) for which in (sent, *unsent))
+    return tuple(select(c.seq).where(which, c.erase_at == ZERO, whole).limit(limit) for which in (sent, *unsent))
 
 
 def reasons(states: Sequence[State]) -> Select[Any]:
-    """Jobs in these states, counted by state and code. example: what one of them says."""
+    """Jobs in these states, counted by state and code; a split is one. example: what one of them says."""
     c, many = jobs.c, func.count().label("jobs")
     found = select(
         c.state,
@@ -201,7 +214,8 @@ def reasons(states: Sequence[State]) -> Select[Any]:
         func.max(c.updated_at).label("last_at"),
         func.max(c.message).label("example"),
     )
-    return found.where(in_states(states)).group_by(c.state, c.code).order_by(many.desc(), c.code)
+    found = found.where(in_states(states), c.parent_id.is_(None))
+    return found.group_by(c.state, c.code).order_by(many.desc(), c.code)
 
 
 def message_of(report: StatusReport) -> tuple[Select[Any], ...]:

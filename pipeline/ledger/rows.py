@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import RowMapping
 
-from pipeline.model import Hosted, Job, Request, State, StoredRecording
+from pipeline.model import Hosted, Job, Request, Span, State, StoredRecording
 
 V = TypeVar("V", StoredRecording, Hosted)
 
@@ -26,6 +26,9 @@ _KEPT: Final = frozenset(
         "updated_at",
         "callback_url",
         "backfill_id",
+        "parent_id",
+        "part_no",
+        "spans",
     }
 )
 CHANGEABLE: Final = frozenset(field.name for field in fields(Job)) - _KEPT
@@ -38,6 +41,7 @@ def to_job(row: RowMapping) -> Job:
     values["state"] = State(values["state"])
     values["recording"] = _value(StoredRecording, row["recording"])
     values["hosted"] = _value(Hosted, row["hosted"]) if row["hosted"] else None
+    values["spans"] = tuple(Span(**span) for span in row["spans"] or ())
     return Job(**values)
 
 

@@ -119,6 +119,8 @@ def why_not(job: Job, to: State) -> str | None:
     """What forbids moving this very job, as one sentence; None where it may go."""
     if not may_move(job.state, to):
         return f"Job {job.job_id} is {job.state} and cannot become {to}."
+    if job.spans and to is not State.ERASED:
+        return f"Job {job.job_id} is split: it goes where its parts go."
     if job.state is State.FAILED and to is State.RECEIVED and job.message_id:
         return f"Linq took job {job.job_id} as message {job.message_id}: sending it again would make two memos."
     if to is State.SENT and job.state in _SENT_AFTER_AN_ATTEMPT and job.send_attempts == 0:

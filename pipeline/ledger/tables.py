@@ -86,6 +86,9 @@ jobs: Final = Table(
     Column("callback_url", Text),
     Column("backfill_id", Text),
     Column("time_zone", Text),
+    Column("parent_id", NAME),
+    _count("part_no"),
+    Column("spans", JSON(none_as_null=True)),
     sqlite_autoincrement=True,
 )
 
@@ -307,11 +310,13 @@ _PLACE: Final = (
     jobs.c.state,
     jobs.c.not_before,
     jobs.c.backfill_id,
+    jobs.c.parent_id,
 )
 """All that is asked about who is first in a chat."""
 
 # A million finished jobs lie in none of these but the last ones.
 _partial("jobs_open", in_states(OPEN), *_PLACE)
+_partial("jobs_parts", jobs.c.parent_id.is_not(None), jobs.c.parent_id, jobs.c.part_no, jobs.c.state)
 _partial("jobs_in_flight", in_states(IN_FLIGHT), jobs.c.chat_id, jobs.c.lane, jobs.c.seq)
 _partial(
     "jobs_received",

@@ -189,30 +189,34 @@ def _next(waits: list[float | MemolineError]) -> float:
 
 @dataclass
 class FakeRunner:
-    """Makes a memo of anything, unless told to fail."""
+    """Makes a memo of anything, or several, of `lengths_s` each, unless told to fail."""
 
     fails: list[MemolineError] = field(default_factory=list)
     runs: int = 0
+    lengths_s: tuple[float, ...] = (1.0,)
 
     def prepare(self, recording: Path, out_dir: Path, settings: AudioSettings) -> tuple[Memo, ...]:
         self.runs += 1
         if self.fails:
             raise self.fails.pop(0)
-        path = out_dir / "memo.m4a"
-        path.write_bytes(recording.read_bytes())
-        return (
-            Memo(
-                action=Action.TRANSCODE,
-                path=path,
-                size_bytes=5,
-                duration_s=1.0,
-                bitrate_kbps=64,
-                mime_type="audio/x-m4a",
-                extension="m4a",
-                sha256="0" * 64,
-                reason="test",
-            ),
-        )
+        return tuple(_memo(recording, out_dir, self.lengths_s, number) for number in range(len(self.lengths_s)))
+
+
+def _memo(recording: Path, out_dir: Path, lengths_s: tuple[float, ...], number: int) -> Memo:
+    path = out_dir / f"memo-{number}.m4a"
+    path.write_bytes(recording.read_bytes())
+    return Memo(
+        action=Action.TRANSCODE,
+        path=path,
+        size_bytes=5,
+        duration_s=lengths_s[number],
+        starts_at_s=sum(lengths_s[:number]),
+        bitrate_kbps=64,
+        mime_type="audio/x-m4a",
+        extension="m4a",
+        sha256="0" * 64,
+        reason="test",
+    )
 
 
 @dataclass

@@ -91,10 +91,10 @@ def test_a_recording_that_ends_its_workers_is_given_up(stage: Stage) -> None:
     """Three claims whose lease ran out: FAILED with `poison`, no fourth attempt."""
     job = jobs.register(stage.parts, request("one"))
     for attempt in range(1, 4):
-        claimed = jobs._claim(stage.parts, job.job_id)  # a worker that dies right after its claim
+        claimed = jobs._claim(stage.parts, stage.ledger.get(job.job_id))  # a worker that dies right after its claim
         assert claimed is not None
         assert (claimed.state, claimed.audio_attempts, claimed.epoch) == (State.PREPARING, attempt, attempt)
-        assert jobs._claim(stage.parts, job.job_id) is None, "a living lease is respected"
+        assert jobs._claim(stage.parts, stage.ledger.get(job.job_id)) is None, "a living lease is respected"
         stage.clock.at += stage.parts.rules.audio_lease_s + 1
     given_up = jobs.prepare(stage.parts, job.job_id)
     assert given_up is not None
@@ -105,7 +105,7 @@ def test_a_recording_that_ends_its_workers_is_given_up(stage: Stage) -> None:
 def test_a_fenced_worker_touches_nothing(stage: Stage) -> None:
     """A worker whose lease ran out while it worked finds the job moved on, and leaves it alone."""
     job = jobs.register(stage.parts, request("one"))
-    slow = jobs._claim(stage.parts, job.job_id)
+    slow = jobs._claim(stage.parts, stage.ledger.get(job.job_id))
     stage.clock.at += stage.parts.rules.audio_lease_s + 1
     jobs.prepare(stage.parts, job.job_id)
     assert slow is not None

@@ -271,7 +271,7 @@ def test_a_hold_is_prepared_at_once_and_sent_when_it_is_due(stage: Stage) -> Non
 def test_a_cancel_wins_over_a_worker_that_prepares(stage: Stage) -> None:
     """What the worker makes goes nowhere."""
     job = jobs.register(stage.parts, request("one"))
-    claimed = jobs._claim(stage.parts, job.job_id)
+    claimed = jobs._claim(stage.parts, stage.ledger.get(job.job_id))
     assert claimed is not None
     assert decisions.cancel(stage.parts, job).state is State.CANCELLED, "also with what was read before the claim"
     with pytest.raises(jobs.Fenced):

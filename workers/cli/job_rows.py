@@ -23,9 +23,12 @@ def says(job: Job, now: float) -> str:
     if job.state in (State.RECEIVED, State.HOSTED) and until > now:
         why = f" [{job.code}] {job.message or ''}".rstrip() if job.code else ""
         return f"waits until {iso(until)}{why}"
+    if job.spans:
+        return f"{f'[{job.code}] ' if job.code else ''}{job.message or f'{len(job.spans)} parts'}"
     if job.code:
         return f"[{job.code}] {job.message or ''}".rstrip()
-    return job.url or ""
+    part = f"part {job.part_no} of {job.parent_id[:ID_WIDTH]} " if job.parent_id else ""
+    return f"{part}{job.url or ''}".rstrip()
 
 
 def ago(seconds: float) -> str:

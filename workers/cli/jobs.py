@@ -15,7 +15,7 @@ from workers.cli import options
 from workers.cli.output import Output
 
 if TYPE_CHECKING:
-    from pipeline.ports import Parts
+    from pipeline.ports import Ledger, Parts
 
 _COLUMNS = ("job_id", "state", "chat_id", "source", "code", "url")
 
@@ -75,11 +75,11 @@ def send(
     if not wait:
         if settings.broker_url is None:
             out.say(f"No stack runs in {settings.home}: the job waits there until `memoline up` starts one.")
-        out.row(_brief(job), f"{job.job_id} {job.state}")
+        out.row(_brief(desk.parts.ledger, job), f"{job.job_id} {job.state}")
         return 0
     need_running(settings, job)
     job, status = wait_for(desk.parts.ledger.get, job, out, timeout_s=timeout_s)
-    out.row(_brief(job), ended(job))
+    out.row(_brief(desk.parts.ledger, job), ended(job))
     return status
 
 
@@ -106,24 +106,25 @@ def backfill(source: str, chat: str | None, dry_run: bool, wait: bool, as_json: 
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many; all by default.")
 @options.json_lines
 def jobs(state: str | None, chat: str | None, code: str | None, limit: int | None, as_json: bool) -> int:
-    """List jobs, oldest first.
+    """List jobs, oldest first. A recording that needed several memos is one job, and each of its parts is one.
 
     Example: memoline jobs --state HELD
     """
     from pipeline.settings import load_settings
     from workers.cli.job_rows import ID_WIDTH, JOBS, cells, says
     from workers.cli.listing import Listing
-    from workers.views import job_json
+    from workers.views import told
     from workers.wiring import open_ledger
 
-    found = open_ledger(load_settings()).jobs(states=_states(state), chat_id=chat, code=code, limit=limit)
+    ledger = open_ledger(load_settings())
+    found = ledger.jobs(states=_states(state), chat_id=chat, code=code, limit=limit)
     out, now = Output(as_json=as_json), time.time()
     listing = Listing("JOB", [job.job_id[:ID_WIDTH] for job in found], JOBS, "")
     for job in found:
         if out.aligned:
             out.row({}, listing.row(job.job_id[:ID_WIDTH], cells(job, now), says(job, now), ""))
         else:
-            out.tabs(job_json(job), _COLUMNS)
+            out.tabs(told(ledger, job), _COLUMNS)
     if out.aligned and not found:
         out.say("no jobs" if state or chat or code else "no jobs yet: `memoline send` makes one")
     return 0
@@ -140,15 +141,16 @@ def show(job_id: str, as_json: bool) -> int:
     from pipeline.ledger.callbacks import callbacks_of
     from pipeline.settings import load_settings
     from workers.cli.timeline import timeline
-    from workers.views import job_with_history
+    from workers.views import job_with_history, parts_of
     from workers.wiring import open_ledger
 
     ledger = open_ledger(load_settings())
     job = ledger.get(ledger.resolve_id(job_id))
-    history = ledger.history(job.job_id)
+    history, parts = ledger.history(job.job_id), parts_of(ledger, job)
     callbacks, audit = callbacks_of(ledger, job), ledger.audit(job_id=job.job_id)
-    told = timeline(job, history, time.time(), callbacks, audit)
-    Output(as_json=as_json).row(job_with_history(job, history, callbacks, audit), told)
+    told = timeline(job, history, time.time(), parts=parts, callbacks=callbacks, audit=audit)
+    row = job_with_history(job, history, parts=parts, callbacks=callbacks, audit=audit)
+    Output(as_json=as_json).row(row, told)
     return 0
 
 
@@ -156,7 +158,8 @@ def show(job_id: str, as_json: bool) -> int:
 @options.job_id
 @options.json_lines
 def cancel(job_id: str, as_json: bool) -> int:
-    """End a job that was not sent yet, or say truthfully that it is too late."""
+    """End a job that was not sent yet, or say truthfully that it is too late. Of one that goes in parts, those end that
+    were not sent yet."""
     from pipeline import decisions
 
     return decide(job_id, as_json, decisions.cancel)
@@ -203,7 +206,7 @@ def decide(job_id: str, as_json: bool, decision: Callable[[Parts, Job], Job]) ->
     """Do what a person decided about one job, and print it as it is then."""
     from pipeline.settings import load_settings
     from workers.hints import open_hints
-    from workers.views import job_json
+    from workers.views import told
     from workers.wiring import connect, open_ledger
 
     settings = load_settings()
@@ -211,7 +214,7 @@ def decide(job_id: str, as_json: bool, decision: Callable[[Parts, Job], Job]) ->
     parts = connect(settings, by())
     job = decision(parts, ledger.get(ledger.resolve_id(job_id)))
     open_hints(settings.broker_url).wake(job)
-    Output(as_json=as_json).row(job_json(job), f"{job.job_id} {job.state}")
+    Output(as_json=as_json).row(told(ledger, job), f"{job.job_id} {job.state}")
     return 0
 
 
@@ -222,15 +225,12 @@ def _states(text: str | None) -> tuple[State, ...]:
         raise Misuse("bad-state", f"{text!r} is no state: the states are {', '.join(State)}.") from None
 
 
-def _brief(job: Job) -> dict[str, object]:
-    return {
-        "job_id": job.job_id,
-        "state": str(job.state),
-        "url": job.url,
-        "message_id": job.message_id,
-        "code": job.code,
-        "message": job.message,
-    }
+def _brief(ledger: Ledger, job: Job) -> dict[str, object]:
+    from workers.views import told
+
+    names = ("job_id", "state", "url", "message_id", "code", "message", "parts")
+    row = told(ledger, job)
+    return {name: row[name] for name in names}
 
 
 def by() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.model import AuditLine, Callback, HistoryEntry, Job, State
+from pipeline.model import AuditLine, Callback, HistoryEntry, Job, Span, State
 from workers.cli.listing import folded, length, size
 from workers.views import iso
 
@@ -13,10 +13,13 @@ def timeline(
     job: Job,
     history: Sequence[HistoryEntry],
     now: float,
+    *,
+    parts: Sequence[Job] = (),
     callbacks: Sequence[Callback] = (),
     audit: Sequence[AuditLine] = (),
 ) -> str:
-    """Head, one line a move with the seconds since the job was registered, and who erased it. now: Unix seconds."""
+    """Head, one line for each of its parts, one line a move with the seconds since the job was registered, and who
+    erased it. now: Unix seconds."""
     head = [
         f"job      {job.job_id}",
         f"state    {job.state}{f' ({job.code})' if job.code else ''}",
@@ -38,6 +41,9 @@ def timeline(
         head.append(f"         {', '.join(facts)}, {memo.mime_type}{cut}")
         if memo.reason:
             head.append(f"         {memo.reason}")
+    if job.parent_id:
+        head.append(f"part     {job.part_no} of job {job.parent_id}")
+    head += [f"part {part.part_no:<3} {_part(part, span)}" for part, span in zip(parts, job.spans, strict=False)]
     if job.message_id:
         head.append(f"message  {job.message_id}")
     if job.message:
@@ -54,6 +60,11 @@ def _audited(line: AuditLine) -> str:
     what = f"{', '.join(line.removed)} gone" if line.removed else ""
     why = "; ".join(text for text in (what, line.why or "") if text)
     return f"{iso(line.at)}  audit: {line.action}  {line.by:<22}  {why}".rstrip()
+
+
+def _part(part: Job, span: Span) -> str:
+    code = f" ({part.code})" if part.code else ""
+    return f"{part.job_id}  {part.state}{code}, {length(span.duration_s)} from {length(span.starts_at_s)}"
 
 
 def _line(entry: HistoryEntry, job: Job) -> str:

@@ -76,7 +76,7 @@ def retry(
     job_id: str | None, code: str | None, every: bool, chat: str | None, overflow: str | None, as_json: bool
 ) -> int:
     """Try a REJECTED job, or a FAILED one that Linq never took, from the beginning: with the settings of now, another
-    --overflow if you like, and a new name for its memo.
+    --overflow if you like, and a new name for its memo. Of one that goes in parts, what is missing.
 
     Example: memoline retry --code cdn-unreachable --all
     """
@@ -88,7 +88,8 @@ def retry(
         return decide(job_id, as_json, lambda parts, job: decisions.retry(parts, job, overflow=how))
     if job_id is not None or not every or code is None:
         raise Misuse("usage", "Say either JOB, or --code CODE and --all: `memoline failed` shows the codes.")
-    found = _ledger().jobs(states=(State.FAILED, State.REJECTED), code=code, chat_id=chat and check_chat_id(chat))
+    of_chat = chat and check_chat_id(chat)
+    found = _ledger().jobs(states=(State.FAILED, State.REJECTED), code=code, chat_id=of_chat, parts=False)
     return _retry_all(found, Output(as_json=as_json), overflow)
 
 
@@ -126,7 +127,7 @@ def _retry_all(found: tuple[Job, ...], out: Output, overflow: str | None) -> int
     from pipeline import decisions
     from pipeline.settings import load_settings
     from workers.hints import open_hints
-    from workers.views import job_json
+    from workers.views import told
     from workers.wiring import connect
     from workers.wishes import check_overflow
 
@@ -140,7 +141,7 @@ def _retry_all(found: tuple[Job, ...], out: Output, overflow: str | None) -> int
             out.error(error)
             continue
         hints.wake(again)
-        out.row(job_json(again), f"{again.job_id} {again.state}")
+        out.row(told(parts.ledger, again), f"{again.job_id} {again.state}")
     out.say(f"{len(found)} jobs had it.")
     return status
 

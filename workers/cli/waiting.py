@@ -41,6 +41,8 @@ def need_running(settings: Settings, job: Job) -> None:
 def ended(job: Job) -> str:
     """How a job ended, for people: where the memo is, or why there is none."""
     good = job.state in (State.SENT, State.DELIVERED)
+    if good and job.spans:
+        return f"{job.job_id} {job.state} in {len(job.spans)} parts"
     return f"{job.job_id} {job.state} {(job.url if good else job.message) or ''}".rstrip()
 
 

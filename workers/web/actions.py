@@ -13,7 +13,7 @@ from pipeline import decisions, erasing
 from pipeline.errors import Fenced, Misuse, NotNow
 from pipeline.model import Job, State
 from pipeline.ports import Parts
-from workers.views import job_json
+from workers.views import told
 from workers.web import docs
 from workers.web.bodies import MAX_JSON_BYTES, parse_object, read_body
 from workers.web.office import Office, find, with_token
@@ -36,39 +36,39 @@ def action_routes(office: Office) -> APIRouter:
         why = request.query_params.get("why", "")[:_MAX_WHY]
         if "\0" in why:
             raise Misuse("bad-why", "`why` must be a text.")
-        job = decide(office, request, job_id, lambda parts, one: erasing.want(parts, one, why))
-        return JSONResponse(job_json(job), status_code=200 if job.state is State.ERASED else 202)
+        row = decide(office, request, job_id, lambda parts, one: erasing.want(parts, one, why))
+        return JSONResponse(row, status_code=200 if row["state"] == State.ERASED else 202)
 
     @router.post("/cancel", summary="End a job that was not sent yet")
     def cancel(job_id: str, request: Request) -> JSONResponse:
         """409 `too-late` once it may be on its way."""
-        return JSONResponse(job_json(decide(office, request, job_id, decisions.cancel)))
+        return JSONResponse(decide(office, request, job_id, decisions.cancel))
 
     @router.post("/retry", summary="Start a REJECTED or FAILED job anew")
     def retry(job_id: str, request: Request) -> JSONResponse:
         """409 `not-retryable` where Linq took it, or may have, and in any other state."""
-        return JSONResponse(job_json(decide(office, request, job_id, decisions.retry)))
+        return JSONResponse(decide(office, request, job_id, decisions.retry))
 
     @router.post("/assign", summary="Give a job that is HELD without a chat its chat", openapi_extra=docs.ASSIGN)
     async def assign(job_id: str, request: Request) -> JSONResponse:
         """409 `not-held` in any other state."""
         chat_id = _text(await _fields(request, {"chat_id"}), "chat_id", "bad-chat-id")
         checked = check_chat_id(chat_id)
-        job = await run_in_threadpool(decide, office, request, job_id, lambda p, j: decisions.assign(p, j, checked))
-        return JSONResponse(job_json(job))
+        row = await run_in_threadpool(decide, office, request, job_id, lambda p, j: decisions.assign(p, j, checked))
+        return JSONResponse(row)
 
     @router.post("/resolve", summary="Decide about a job whose outcome nobody knows", openapi_extra=docs.RESOLVE)
     async def resolve(job_id: str, request: Request) -> JSONResponse:
         """409 `not-held` unless it is HELD with `outcome-unknown`, or was given up then. Look into the chat first."""
         decision = resolution(await _fields(request, {"decision", "message_id", "why"}))
-        return JSONResponse(job_json(await run_in_threadpool(decide, office, request, job_id, decision)))
+        return JSONResponse(await run_in_threadpool(decide, office, request, job_id, decision))
 
     return router
 
 
-def decide(office: Office, request: Request, job_id: str, decision: Decision) -> Job:
+def decide(office: Office, request: Request, job_id: str, decision: Decision) -> dict[str, object]:
     """Carry out a decision on the job as it is now, and hint what follows; the history names the caller's token.
-    Raises NoSuchJob, NotNow."""
+    Returns the job as JSON. Raises NoSuchJob, NotNow."""
     parts = replace(office.desk.parts, by=f"http:{request.state.caller}")
     job = find(office, job_id)
     for _ in range(_TRIES):
@@ -78,7 +78,7 @@ def decide(office: Office, request: Request, job_id: str, decision: Decision) ->
             job = find(office, job_id)
             continue
         office.hints.wake(decided)
-        return decided
+        return told(office.ledger, decided)
     raise NotNow("busy", f"Job {job_id} is moving at this moment: try again.", job_id=job_id)
 
 

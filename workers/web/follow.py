@@ -15,7 +15,7 @@ from pipeline.errors import JobFailed, MemolineError
 from pipeline.ledger.callbacks import callbacks_of
 from pipeline.ledger.states import TERMINAL
 from pipeline.model import HistoryEntry, Job
-from workers.views import entry_json, job_with_history
+from workers.views import entry_json, job_with_history, parts_of
 from workers.web import docs
 from workers.web.office import Office, find, whole, with_token
 
@@ -60,7 +60,8 @@ def follow_routes(office: Office) -> APIRouter:
 
     @router.get("", summary="One job with its history", openapi_extra=docs.GET_MEMO)
     async def one(job_id: str, request: Request) -> JSONResponse:
-        """404 for an id that no job has. With `wait_s` it answers when the job has moved since `rev`, is at its end, or
+        """404 for an id that no job has. A recording that needs several memos lists them as `parts`, each a job of its
+        own, and moves as they do. With `wait_s` it answers when the job has moved since `rev`, is at its end, or
         the time is up."""
         query = request.query_params
         wait_s, rev = whole(query.get("wait_s"), 0, 0, MAX_WAIT_S, "wait_s"), query.get("rev")
@@ -72,7 +73,8 @@ def follow_routes(office: Office) -> APIRouter:
                 job = await _changed(office, job, seen, wait_s)
         history = await run_in_threadpool(office.ledger.history, job.job_id)
         callbacks = await run_in_threadpool(callbacks_of, office.ledger, job)
-        return JSONResponse(job_with_history(job, history, callbacks))
+        parts = await run_in_threadpool(parts_of, office.ledger, job)
+        return JSONResponse(job_with_history(job, history, parts=parts, callbacks=callbacks))
 
     @router.get("/events", summary="Every move of a job, as it comes", openapi_extra=docs.GET_EVENTS)
     async def events(job_id: str, request: Request) -> Response:

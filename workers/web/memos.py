@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from pipeline.errors import Misuse
 from pipeline.model import Job, State
 from workers.doors import need_callback, submit_object, submit_stored
-from workers.views import job_json
+from workers.views import told
 from workers.web import docs
 from workers.web.bodies import MAX_JSON_BYTES, parse_object, read_body
 from workers.web.office import Office, whole, with_token
@@ -40,11 +40,12 @@ def memo_routes(office: Office) -> APIRouter:
         else:
             raise Misuse("wrong-content-type", "Send application/json or multipart/form-data.")
         office.hints.wake(job)
-        return JSONResponse(job_json(job), status_code=202, headers={"Location": f"/v1/memos/{job.job_id}"})
+        row = await run_in_threadpool(told, office.ledger, job)
+        return JSONResponse(row, status_code=202, headers={"Location": f"/v1/memos/{job.job_id}"})
 
     @router.get("/memos", summary="List jobs, oldest first", openapi_extra=docs.GET_MEMOS)
     def many(request: Request) -> JSONResponse:
-        """Oldest first. `next_cursor` is null on the last page."""
+        """Oldest first, parts of splits too (`parent_id`). `next_cursor` is null on the last page."""
         return JSONResponse(page(office, dict(request.query_params)))
 
     return router
@@ -84,7 +85,7 @@ def page(office: Office, query: dict[str, str]) -> dict[str, object]:
     after_seq = whole(query.get("cursor"), 0, 0, _LARGEST_CURSOR, "cursor")
     found = office.ledger.jobs(states=states, chat_id=chat_id, after_seq=after_seq, limit=limit + 1)
     more = str(found[limit - 1].seq) if len(found) > limit else None
-    return {"memos": [job_json(job) for job in found[:limit]], "next_cursor": more}
+    return {"memos": [told(office.ledger, job) for job in found[:limit]], "next_cursor": more}
 
 
 def _state(text: str) -> State:

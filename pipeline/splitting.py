@@ -1,0 +1,83 @@
+"""A recording that needs several memos: each part becomes a job of its own, hosted, and they go one after the other.
+
+The part's id, and from it the names of its memos, are made from the id of the job that is split: where an older copy of
+the ledger has forgotten the parts, the same ones are made again, and what was sent of them is known by their intents.
+The job itself leaves an intent too, so that no older copy sends it whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pipeline.errors import JobFailed
+from pipeline.hosting.names import identity_of_part, job_id_for
+from pipeline.messages import Attempt
+from pipeline.model import Hosted, Job, NewPart, Span
+from pipeline.ports import Parts
+from pipeline.recall import forgotten
+from pipeline.recordings import Memo
+
+NOT_SPLIT = "split-not-sent"
+PARTS_DIFFER = "parts-differ"
+_SAME_S = 0.01
+
+
+def hosted_parts(parts: Parts, job: Job, memos: Sequence[Memo]) -> tuple[NewPart, ...]:
+    """Store the memos of a split, each under the name of its part, and look at their URLs. Raises as the store does,
+    and JobFailed (`split-not-sent`) where the whole may be on its way."""
+    if job.returns:
+        why = "It does not fit into one memo any more, and may have been sent whole before"
+        raise JobFailed(NOT_SPLIT, f"{why}: look in the chat, then `memoline retry {job.job_id}`.")
+    known = {part.job_id: part.epoch + 1 for part in parts.ledger.parts_of(job.job_id)}
+    made = []
+    for part_no, memo in enumerate(memos, start=1):
+        job_id = job_id_for(parts.secret, identity_of_part(job.job_id, part_no))
+        epoch = max(job.epoch, known.get(job_id, 0))
+        hosted = parts.store.host(memo, job_id, epoch)
+        made.append(NewPart(job_id=job_id, part_no=part_no, span=_span(memo), hosted=hosted, epoch=epoch))
+    for new in made:
+        parts.store.check(new.hosted)
+    return tuple(made)
+
+
+def split(parts: Parts, job: Job, new_parts: Sequence[NewPart]) -> Job:
+    """Make the job its parts, in one commit; it is moved on as it is remembered where it was sent whole before, of
+    which this ledger, an older copy, does not know. Raises what the journal raises."""
+    number = job.send_attempts + 1
+    intent = Attempt(number=number, at=parts.clock.now(), epoch=job.epoch, parts=len(new_parts))
+    while not parts.journal.begin(job.job_id, intent):
+        if sent_before := forgotten(parts, job, in_parts=True):
+            return sent_before
+        known = {one.number: one for one in parts.journal.attempts(job.job_id)}
+        if number in known and known[number].parts:
+            break  # the same split, before this copy of the ledger was made
+        number = max(number, *known) + 1
+        intent = Attempt(number=number, at=parts.clock.now(), epoch=job.epoch, parts=len(new_parts))
+    return parts.ledger.split(job, new_parts, by=parts.by, send_attempts=number)
+
+
+def memo_of(parts: Parts, job: Job, memos: Sequence[Memo]) -> Memo:
+    """Of all that was made of the recording again, the memo of one part. Raises JobFailed (`parts-differ`) where it is
+    divided in another way now, so that the others, perhaps sent already, would not fit to it."""
+    spans = parts.ledger.get(job.parent_id or "").spans
+    again = [_span(memo) for memo in memos]
+    same = len(again) == len(spans) and all(_same(*two) for two in zip(spans, again, strict=True))
+    if not same:
+        text = f"Part {job.part_no} was to be made again, and the recording is divided otherwise now (other settings?)"
+        raise JobFailed(PARTS_DIFFER, f"{text}: `memoline retry {job.parent_id}` begins anew if none was sent.")
+    return memos[job.part_no - 1]
+
+
+def still_hosted(parts: Parts, job: Job) -> Hosted | None:
+    """The memo of a part that had only waited for another one, where it is as it was. Raises as the store does."""
+    if job.hosted is None or not parts.store.still_there(job.hosted):
+        return None
+    parts.store.check(job.hosted)
+    return job.hosted
+
+
+def _span(memo: Memo) -> Span:
+    return Span(starts_at_s=round(memo.starts_at_s, 3), duration_s=round(memo.duration_s, 3))
+
+
+def _same(was: Span, now: Span) -> bool:
+    return abs(was.starts_at_s - now.starts_at_s) < _SAME_S and abs(was.duration_s - now.duration_s) < _SAME_S
