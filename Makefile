@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full simulate chaos fuzz up down lint docs bench bench-jobs bench-long bench-sound bench-webhooks lock clean
+.PHONY: help setup demo test test-full simulate chaos fuzz up down lint docs bench bench-bucket bench-jobs bench-listing bench-long bench-sound bench-webhooks lock clean
 
 PYTHON ?= python3
 SEED ?= 1
@@ -61,6 +61,12 @@ bench-jobs: $(DEV) $(S3)  ## whole jobs a second and their CPU beside the naive 
 
 bench: $(DEV)  ## ratios against a naive pipeline, measured in one run
 	.venv/bin/python -m tests.bench
+
+bench-bucket: $(DEV) $(S3)  ## 1,000 dropped recordings, bad events, kill -9 of the watcher
+	.venv/bin/python -m tests.bench.bucket --seed $(SEED)
+
+bench-listing: $(DEV) $(S3)  ## what a listing of an inbox of 100,000 objects costs
+	.venv/bin/python -m tests.bench.listing
 
 bench-long: $(DEV)  ## the same for recordings of 60 minutes; takes long
 	.venv/bin/python -m tests.bench --long

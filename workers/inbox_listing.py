@@ -6,12 +6,12 @@ question to the ledger; and the more pages there are, the rarer it is listed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from pipeline.hosting.s3 import S3, Head, Listed
 from pipeline.ledger.inbox import InboxBook
-from workers.arrivals import Arrivals, Found
+from workers.arrivals import Arrivals
 from workers.s3_events import NOT_READ, ObjectSeen, is_recording, is_side_car
 
 LIST_EVERY_S = 60.0
@@ -51,10 +51,10 @@ class Listing:
             to = None if last else page[-1].key
             known = self._book.seen(after, to)
             new = {
-                item.key: as_listed(item)
+                item.key: as_seen(item)
                 for item in page
                 if now - item.last_modified.timestamp() >= older_than_s
-                and known.get(item.key) != as_listed(item)
+                and known.get(item.key) != as_seen(item)
                 and (is_recording(item.key) or is_side_car(item.key))
             }
             failed = self._take(new)
@@ -86,19 +86,14 @@ class Listing:
         late = [key for key in new if is_side_car(key)]
         return failed | self._arrivals.mend(late) if late else failed
 
-    def remember(self, found: tuple[Found, ...]) -> None:
-        """Objects that were registered by their events need no look from the listing."""
-        self._book.note({one.key: as_seen(one.head.etag, one.head) for one in found})
+    def remember(self, seen: Mapping[str, str]) -> None:
+        """Objects that were registered by their events need no look from the listing. seen: `as_seen`, by key."""
+        self._book.note(seen)
 
 
-def as_listed(item: Listed) -> str:
-    """What tells an object from what is put under its key later."""
-    return as_seen(item.etag, item)
-
-
-def as_seen(etag: str, of: Head | Listed) -> str:
-    """The same of HEAD and of a listing, which show times to the second and to the millisecond."""
-    return f"{etag} {int(of.last_modified.timestamp())}"
+def as_seen(one: Head | Listed) -> str:
+    """What tells an object from what is put under its key later; HEAD shows times to the second, a listing finer."""
+    return f"{one.etag} {int(one.last_modified.timestamp())}"
 
 
 def _with_last(pages: Iterator[tuple[Listed, ...]]) -> Iterator[tuple[tuple[Listed, ...], bool]]:

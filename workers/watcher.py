@@ -19,7 +19,7 @@ from pipeline.settings import Settings
 from workers.arrivals import Arrivals
 from workers.doors import Desk, open_desk
 from workers.hints import Hints, open_hints
-from workers.inbox_listing import LIST_EVERY_S, Listing, Tally
+from workers.inbox_listing import LIST_EVERY_S, Listing, Tally, as_seen
 from workers.log import logger
 from workers.s3_events import NotAnEvent, ObjectSeen, objects_of
 from workers.teller import open_teller, tell_for_ever
@@ -91,7 +91,7 @@ class Watcher:
         seen = [one for objects in seen_in.values() for one in objects]
         arrived = self._arrivals.take(seen)
         failed = arrived.failed | self._arrivals.mend(one.key for one in seen)
-        self._listing.remember(tuple(one for one in arrived.found if one.key not in failed))
+        self._listing.remember({one.key: as_seen(one.head) for one in arrived.found if one.key not in failed})
         done = {receipt for receipt, objects in seen_in.items() if failed.isdisjoint(one.key for one in objects)}
         return [message for message in messages if message.receipt in done]
 
