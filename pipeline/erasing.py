@@ -46,7 +46,8 @@ def carry_out(parts: Parts, job: Job) -> Job:
             if (ended := _ended(parts, job)) is None:
                 break
             _bury(parts, ended, wished=wish is not None)
-            removed = parts.store.erase(ended, is_other=_others(parts, ended) if wish else None)
+            is_other = _others(parts, ended) if wish else None
+            removed = parts.store.erase(ended, is_other=is_other, alone=parts.ledger.is_alone(ended))
             return parts.ledger.erase(
                 ended,
                 by=wish.by if wish else parts.by,

@@ -83,12 +83,22 @@ class Teller:
     def _tell(self, one: News) -> News:
         job, told, done = one.job, one.told, one.done
         if job.state is State.ERASED:
-            self._place.remove(one.name, job)
-            return replace(one, name="", told="erased", done="erased")
+            if one.newest:
+                self._place.remove(one.name, job)
+            return replace(one, told="erased", done="erased")
+        if job.erasing:
+            return one  # its result goes with it
         if one.newest and told != told_of(job) and (job.state not in UNTOLD or not told):
             self._place.write(one.name, job, self._content(job))
+            if self._is_leaving(job):  # who erases it has seen no result, or the one before
+                bare = {"job_id": job.job_id, "state": State.ERASED}
+                self._place.write(one.name, job, json.dumps(bare).encode() + b"\n")
             told = told_of(job)
         return replace(one, told=told, done=self._place.finish(job, done))
+
+    def _is_leaving(self, job: Job) -> bool:
+        now = self._parts.ledger.get(job.job_id)
+        return now.erasing or now.state is State.ERASED
 
     def _content(self, job: Job) -> bytes:
         result = result_of(job, self._parts.ledger.history(job.job_id))

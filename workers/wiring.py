@@ -133,9 +133,14 @@ def s3_config(settings: Settings) -> S3Config:
 
 def open_store(settings: Settings, secret: bytes) -> MemoStore:
     """Recordings and memos."""
+    from pipeline.hosting.erasing import Beside
     from pipeline.hosting.invalidation import Invalidation
     from pipeline.hosting.signing import load_signer
     from pipeline.hosting.store import MemoStore
+    from workers.results import done_place, result_place
+
+    def beside(job: Job) -> Beside:
+        return Beside(result=result_place(settings, job), done=done_place(settings, job))
 
     key = settings.cdn_signing_key
     signer = load_signer(
@@ -153,6 +158,7 @@ def open_store(settings: Settings, secret: bytes) -> MemoStore:
         spool=spool_folder(settings),
         signer=signer,
         invalidate=Invalidation(s3_config(settings), distribution_id, endpoint_url) if distribution_id else None,
+        beside=beside if settings.inbox_bucket else None,
     )
 
 

@@ -3,16 +3,33 @@ attempts, and what an attempt stored after it had lost its job."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from pipeline.disk import using
-from pipeline.hosting.names import UPLOADS, identity_of_object, job_id_for, memo_names
+from pipeline.hosting.names import UPLOADS, fingerprint, identity_of_object, job_id_for, memo_names
 from pipeline.hosting.s3 import S3, Version
 from pipeline.model import Job
+from pipeline.recordings import Overflow
 
 IsOther = Callable[[str, str, str], bool]
 """(bucket, key, version) → whether another job reads it."""
+
+
+Place = tuple[str, str]
+"""(bucket, key)"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Beside:
+    """What else may lie there for a job of the inbox. result: told to other systems; done: where its finished recording
+    was moved to."""
+
+    result: Place | None = None
+    done: Place | None = None
 
 
 class Copies:
@@ -49,6 +66,19 @@ class Copies:
         with using(path):
             path.unlink(missing_ok=True)
         return "recording"
+
+    def erase_beside(self, job: Job, beside: Beside, *, alone: bool, dropped: bool) -> Iterator[str]:
+        """Remove the result where it is this job's, and the moved recording where it is, by its content, or by the name
+        that no other job has (alone). dropped: whether recordings go."""
+        if beside.result and _tells_of(self._s3.read(*beside.result), job):
+            self._erase_versions(*beside.result)
+            yield "result"
+        if beside.done and dropped:
+            bucket, key = beside.done
+            there = [one for one in self._s3.versions(bucket, key) if one.key == key]
+            mine = [one for one in there if alone or _has_content_of(one, job)]
+            self._delete(bucket, mine)
+            yield from ("moved recording",) if mine else ()
 
     def memo_keys(self, job: Job) -> tuple[str, ...]:
         """The object keys of all memos that were made for a job, as far as they are known or there."""
@@ -96,6 +126,22 @@ def _parts(uri: str) -> tuple[str, str]:
     """(bucket, key); the key is empty where it is no object's."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     return (bucket, key) if uri.startswith("s3://") else ("", "")
+
+
+def _tells_of(result: bytes | None, job: Job) -> bool:
+    """Whether a result is about this job: the one of a later version has the same name."""
+    try:
+        told = json.loads(result or b"null")
+    except ValueError:
+        return False
+    return isinstance(told, dict) and told.get("job_id") == job.job_id
+
+
+def _has_content_of(version: Version, job: Job) -> bool:
+    """Whether a version holds what was registered: its ETag is in the fingerprint, with what was known then."""
+    overflows: tuple[Overflow | None, ...] = (None, "compress", "cut", "split", "reject")
+    known = product((job.chat_id, None), overflows)
+    return any(fingerprint(version.etag, chat_id, overflow) == job.fingerprint for chat_id, overflow in known)
 
 
 def _version_of(version: Version) -> str:

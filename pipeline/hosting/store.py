@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from pipeline.disk import NO_ROOM, disk_trouble, using
 from pipeline.errors import JobFailed, Misuse
 from pipeline.hosting.check import UrlCheck
-from pipeline.hosting.erasing import Copies, IsOther
+from pipeline.hosting.erasing import Beside, Copies, IsOther
 from pipeline.hosting.invalidation import Invalidation
 from pipeline.hosting.names import UPLOADS, cdn_url, memo_key
 from pipeline.hosting.s3 import S3
@@ -27,7 +27,8 @@ _IMMUTABLE = "public, max-age=31536000, immutable"
 
 class MemoStore:
     """`pipeline.ports.Store`. spool: the folder whose files are copies of ours and may be removed. signer: None where
-    URLs are plain. invalidate: lets the CDN forget; None where it asks the bucket each time."""
+    URLs are plain. invalidate: lets the CDN forget; None where it asks the bucket each time.
+    beside: what else lies there for a job."""
 
     def __init__(
         self,
@@ -39,6 +40,7 @@ class MemoStore:
         spool: Path,
         signer: UrlSigner | None = None,
         invalidate: Invalidation | None = None,
+        beside: Callable[[Job], Beside] | None = None,
     ) -> None:
         self._s3 = s3
         self._cdn_url = cdn_url
@@ -47,6 +49,7 @@ class MemoStore:
         self._spool = spool
         self._signer = signer
         self._invalidate = invalidate
+        self._beside = beside
 
     def fetch(self, recording: StoredRecording, to: Path) -> None:
         """The recording as it was registered, at the path `to`.
@@ -102,13 +105,17 @@ class MemoStore:
         """The URL of a memo as it is given away now: signed, and so for a time only, where a signer is set up."""
         return self._signer(hosted.url, time.time()) if self._signer else hosted.url
 
-    def erase(self, job: Job, *, is_other: IsOther | None) -> tuple[str, ...]:
+    def erase(self, job: Job, *, is_other: IsOther | None, alone: bool = False) -> tuple[str, ...]:
         """Remove every copy of a job's recording and memos; returns the kinds that are gone now. is_other: whether an
-        object of the inbox, in a version, is another job's; None: what was dropped there stays.
+        object of the inbox, in a version, is another job's; None: what was dropped there stays. alone: no other job was
+        made of an object of this name.
 
         Raises PartUnreachable, Misuse (`s3-refused`, `cdn-refused`), JobFailed (`cdn-still-shows`): then call again."""
         copies = Copies(self._s3, secret=self._secret, spool=self._spool)
         removed = [*copies.erase_recording(job, is_other)]
+        if self._beside:
+            dropped = is_other is not None
+            removed += copies.erase_beside(job, self._beside(job), alone=alone, dropped=dropped)
         keys = copies.memo_keys(job)
         if keys and self._invalidate:
             self._invalidate(keys, job.job_id)

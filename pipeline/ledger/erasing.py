@@ -85,6 +85,14 @@ class EraseLedger(ReportLedger):
         with self.database.write() as connection:
             connection.execute(update(jobs).where(wanted).values(erase_at=at))
 
+    def is_alone(self, job: Job) -> bool:
+        """Whether no other job that is not erased was made of an inbox object of the same name."""
+        other, mine = news.alias("other"), news.c
+        alike = (other.c.place == mine.place) & (other.c.name == mine.name) & (other.c.job_id != mine.job_id)
+        with self.database.read() as connection:
+            found = select(mine.job_id).join(other, alike).where(mine.job_id == job.job_id).limit(1)
+            return connection.execute(found).first() is None
+
     def erase_wish(self, job_id: str) -> AuditLine | None:
         """Who wants a job erased; None where its retention is over, or nobody wants it."""
         return next((line for line in self.audit(job_id=job_id) if line.action == WISHED), None)
@@ -183,7 +191,9 @@ def _empty_what_names(connection: Connection, job_id: str, rows: Sequence[tuple[
     told = update(callbacks).where(callbacks.c.job_id == job_id)
     connection.execute(told.values(message=None))
     connection.execute(told.where(callbacks.c.done_at == 0).values(done_at=now, outcome="erased"))
-    connection.execute(delete(news).where(news.c.job_id == job_id))
+    # Its result in the bucket is gone; one in a folder is removed by who watches it, and then this row.
+    connection.execute(delete(news).where(news.c.job_id == job_id, news.c.place.startswith("s3://")))
+    connection.execute(update(news).where(news.c.job_id == job_id).values(due_at=now, told="", done=""))
     for backfill_id, line in rows:
         one = (backfill_rows.c.backfill_id == backfill_id) & (backfill_rows.c.line == line)
         connection.execute(update(backfill_rows).where(one).values(recording="", message=None))

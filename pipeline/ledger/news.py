@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, delete, func, select, update
 
 from pipeline.ledger.engine import Database
 from pipeline.ledger.rows import to_job
 from pipeline.ledger.tables import ZERO, history, install, jobs, news
 from pipeline.ledger.upsert import put, put_many
-from pipeline.model import Job
+from pipeline.model import Job, State
 
 PAGE: Final = 1_000
 LATE_S: Final = 30.0
@@ -121,6 +121,10 @@ class NewsBook:
         """Cross off news with what was told and done; a job that moved meanwhile stays due."""
         with self._database.write() as connection:
             for one in told:
+                if one.job.state is State.ERASED:
+                    mine = (news.c.place == self._place) & (news.c.job_id == one.job.job_id)
+                    connection.execute(delete(news).where(mine))
+                    continue
                 rev = connection.execute(select(jobs.c.rev).where(jobs.c.job_id == one.job.job_id)).scalar()
                 due_at = 0.0 if rev == one.job.rev else now
                 values = {

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipeline import erasing
 from pipeline.errors import Misuse, PartUnreachable
 from pipeline.model import Hosted, Job, State
 from pipeline.settings import Settings
@@ -17,7 +20,7 @@ from workers.doors import submit
 from workers.inbox_place import InboxPlace
 from workers.results import result_place
 from workers.teller import Teller
-from workers.wiring import open_news_book
+from workers.wiring import open_news_book, open_store
 from workers.wishes import Wish
 
 CHAT = "5e0d0000-0000-4000-8000-000000000001"
@@ -197,17 +200,67 @@ def test_jobs_of_other_doors_are_told_of_when_asked(s3_stack: Settings, tmp_path
     assert result(inbox, job)["state"] == "RECEIVED"
 
 
-def test_an_erased_job_has_no_result(s3_stack: Settings, tmp_path: Path) -> None:
-    """Whoever erases it first."""
+def erased(inbox: Inbox, job: Job) -> Job:
+    """Erase a job as a person would have it."""
+    settings = inbox.settings.model_copy(update={"cdn_url": None})  # its memo was never behind one
+    parts = replace(inbox.desk.parts, store=open_store(settings, inbox.desk.parts.secret))
+    return erasing.carry_out(parts, erasing.want(parts, job, "asked"))
+
+
+def there(inbox: Inbox, prefix: str = "") -> list[str]:
+    """The keys of the inbox, in all versions, of our own copies too."""
+    return sorted(version.key for version in inbox.desk.s3.versions(inbox.bucket, prefix))
+
+
+@pytest.mark.parametrize("results", ["result/", "beside"])
+@pytest.mark.parametrize("versioned", [False, True])
+def test_an_erased_job_leaves_neither_result_nor_recording(
+    s3_stack: Settings, tmp_path: Path, versioned: bool, results: str
+) -> None:
+    """Nor what it was moved to; and the teller, which knows of it still, writes nothing any more."""
+    inbox = inbox_with(s3_stack, tmp_path / "home", versioned=versioned, results=results, inbox_done="move")
+    teller = teller_of(inbox)
+    inbox.drop(KEY, b"one")
+    inbox.drop(f"{KEY}.json", b"{}")
+    job = sent(inbox, listed(inbox)[0])
+    teller.round()
+    assert result(inbox, job) and f"done/{KEY}" in there(inbox)
+    place = result_place(inbox.settings, job)
+    assert erased(inbox, job).state is State.ERASED and place
+    teller.round()
+    assert (inbox.desk.s3.read(*place), there(inbox)) == (None, [])
+
+
+def test_what_has_the_same_name_and_is_another_jobs_stays(s3_stack: Settings, tmp_path: Path) -> None:
+    """The result of the later one, and its moved recording."""
+    inbox = inbox_with(s3_stack, tmp_path / "home", versioned=True, inbox_done="move")
+    teller = teller_of(inbox)
+    both = []
+    for body in (b"one", b"two"):
+        inbox.drop(KEY, body)
+        both.append(sent(inbox, listed(inbox)[-1]))
+        teller.round()
+    assert result(inbox, both[0])["job_id"] == both[1].job_id
+    erased(inbox, both[0])
+    assert result(inbox, both[1])["job_id"] == both[1].job_id
+    (kept,) = [one for one in inbox.desk.s3.versions(inbox.bucket, "done/") if not one.is_marker]
+    assert kept.etag == hashlib.md5(b"two").hexdigest()
+    erased(inbox, both[1])
+    assert there(inbox) == [] and result(inbox, both[1]) == {}
+
+
+def test_a_result_that_is_written_while_its_job_is_erased_says_nothing(s3_stack: Settings, tmp_path: Path) -> None:
+    """The teller read the job before, and writes after it was gone: then it writes over it."""
     inbox = inbox_with(s3_stack, tmp_path / "home")
     teller = teller_of(inbox)
     inbox.drop(KEY)
     job = sent(inbox, listed(inbox)[0])
-    teller.round()
-    assert result(inbox, job)
-    move(inbox, job, State.ERASED)
-    teller.round()
-    assert result(inbox, job) == {}
+    place = result_place(inbox.settings, job)
+    teller._book.follow(inbox.desk.parts.clock.now())
+    (due,) = teller._book.due(inbox.desk.parts.clock.now(), 10)
+    erased(inbox, job)
+    teller._tell(due)
+    assert place and json.loads(inbox.desk.s3.read(*place) or b"") == {"job_id": job.job_id, "state": "ERASED"}
 
 
 @pytest.mark.parametrize("versioned", [False, True])

@@ -87,7 +87,9 @@ class FakeStore:
     def discard(self, recording: StoredRecording) -> None:
         self.discarded.append(recording.uri)
 
-    def erase(self, job: Job, *, is_other: Callable[[str, str, str], bool] | None) -> tuple[str, ...]:
+    def erase(
+        self, job: Job, *, is_other: Callable[[str, str, str], bool] | None, alone: bool = False
+    ) -> tuple[str, ...]:
         self._maybe_fail("erase")
         self.erased.append(job.job_id)
         self.hosted.clear()
