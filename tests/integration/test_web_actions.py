@@ -57,6 +57,28 @@ def test_a_job_can_be_cancelled_once_and_not_too_late(web: Served, job: Job) -> 
     assert act(web, job, "retry").json()["code"] == "not-retryable"
 
 
+def test_a_job_is_erased_once_the_sweeper_comes_to_it(web: Served, job: Job) -> None:
+    """202 at once: it is cancelled, and nothing starts it again; who asked is kept. 200 when it is erased."""
+    asked = web.api.delete(f"/v1/memos/{job.job_id}", params={"why": "ticket 12"})
+    assert (asked.status_code, asked.json()["state"], asked.json()["erasing"]) == (202, "CANCELLED", True)
+    assert act(web, job, "retry").json()["code"] == "erase-wanted"
+    (line,) = web.api.get(f"/v1/memos/{job.job_id}").json()["audit"]
+    assert (line["action"], line["by"], line["why"]) == ("erase-wanted", "http:MEMOLINE_API_TOKEN", "ticket 12")
+    now = web.ledger.get(job.job_id)
+    web.ledger.erase(now, by="sweep", why="", removed=["ledger"], file_stems=[], again_at=0.0)
+    assert web.api.delete(f"/v1/memos/{job.job_id}").status_code == 200
+    gone = web.api.get(f"/v1/memos/{job.job_id}").json()
+    assert (gone["state"], gone["chat_id"], gone["source"], gone["erasing"]) == ("ERASED", None, "", False)
+
+
+def test_erasing_what_is_not_there_or_without_a_token_is_refused(web: Served, job: Job) -> None:
+    """404, 401; and nothing is wanted."""
+    assert web.api.delete("/v1/memos/" + "0" * 32).status_code == 404
+    assert web.api.delete(f"/v1/memos/{job.job_id}", headers={"Authorization": "Bearer x"}).status_code == 401
+    assert web.api.delete(f"/v1/memos/{job.job_id}", params={"why": "a\0b"}).status_code == 400
+    assert not web.ledger.get(job.job_id).erasing
+
+
 def test_what_may_be_on_its_way_is_too_late_to_cancel(web: Served, job: Job) -> None:
     """It says so, and the job goes on."""
     held(web, job)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from pipeline.ledger.ledger import SqlLedger
 from pipeline.messages import ListedMessage, MessageList, Outcome, OutcomeKind, StatusReport
 from pipeline.model import Job, State
 from pipeline.settings import load_settings
-from tests.support.story import CHAT, Stage, build_stage, request
+from tests.support.story import ACCEPTED, CHAT, Stage, build_stage, request
 from workers.eraser import DAY_S, Eraser
 
 UNKNOWN = Outcome(kind=OutcomeKind.UNKNOWN, code="answer-lost", message="The answer was lost.")
@@ -320,3 +320,69 @@ def test_the_outlived_need_no_grave(stage: Stage) -> None:
     eraser_of(stage, MEMOLINE_RETENTION_DAYS="30").once()
     assert stage.ledger.counts()[State.ERASED] == 1
     assert stage.journal.graves == []
+
+
+class Killed(BaseException):
+    """kill -9: nothing of ours catches it."""
+
+
+@dataclass
+class Deadly:
+    """A part that dies at one of all calls, before or after it did what it was asked for."""
+
+    part: object
+    dies: list[int]
+    after: bool
+
+    def __getattr__(self, name: str) -> object:
+        method = getattr(self.part, name)
+        if not callable(method):
+            return method
+
+        def call(*args: object, **kwargs: object) -> object:
+            self.dies[0] -= 1
+            if self.dies[0] == 0 and not self.after:
+                raise Killed
+            answer = method(*args, **kwargs)
+            if self.dies[0] == 0:
+                raise Killed
+            return answer
+
+        return call
+
+
+@pytest.mark.parametrize("state", [State.RECEIVED, State.SENT])
+@pytest.mark.parametrize("after", [False, True])
+def test_whoever_is_killed_at_any_point_leaves_the_wish(stage: Stage, state: State, after: bool) -> None:
+    """Before and after every call to ledger, store and journal. Until the end the state is true; the sweeper ends it;
+    nothing is sent; and once the ledger said ERASED, nothing of the job was left in the store."""
+    calls = 0
+    while calls < 100:
+        calls += 1
+        stage.store.erased.clear()
+        stage.linq.outcomes = [replace(ACCEPTED, message_id=f"m-{calls}", trace_id=f"t-{calls}")]
+        job = register(stage, f"n{calls}")
+        if state is State.SENT:
+            jobs.prepare(stage.parts, job.job_id)
+            job = jobs.deliver(stage.parts, job.job_id) or job
+        posts, dies = len(stage.linq.posts), [calls]
+        deadly = {name: Deadly(getattr(stage.parts, name), dies, after) for name in ("ledger", "store", "journal")}
+        parts = replace(stage.parts, **deadly)  # type: ignore[arg-type]
+        try:
+            erasing.carry_out(parts, erasing.want(parts, job, "asked"))
+            break
+        except Killed:
+            pass
+        now = stage.ledger.get(job.job_id)
+        if now.erasing:
+            assert now.state in (state, State.CANCELLED)
+        elif now.state is State.ERASED:
+            assert stage.store.erased
+        else:
+            assert (calls, after) == (1, False), "killed before the wish was written down"
+            erasing.want(stage.parts, now, "asked again")
+        eraser_of(stage).once()
+        ended = stage.ledger.get(job.job_id)
+        assert (ended.state, ended.chat_id, len(stage.linq.posts)) == (State.ERASED, None, posts)
+        assert [line.action for line in stage.ledger.audit(job_id=job.job_id)] == ["erase-wanted", "erased"]
+    assert 5 < calls < 100

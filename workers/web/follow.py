@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from pipeline.errors import JobFailed, MemolineError
 from pipeline.ledger.callbacks import callbacks_of
 from pipeline.ledger.states import TERMINAL
-from pipeline.model import HistoryEntry, Job
+from pipeline.model import AuditLine, HistoryEntry, Job, State
 from workers.views import entry_json, job_with_history, parts_of
 from workers.web import docs
 from workers.web.office import Office, find, whole, with_token
@@ -53,6 +53,10 @@ class Followers:
             self._count -= 1
 
 
+def _audit(office: Office, job: Job) -> tuple[AuditLine, ...]:
+    return office.ledger.audit(job_id=job.job_id) if job.erasing or job.state is State.ERASED else ()
+
+
 def follow_routes(office: Office) -> APIRouter:
     """The routes that show one job. All want the token."""
     router = APIRouter(prefix="/v1/memos/{job_id}", dependencies=[Depends(with_token(office))])
@@ -74,7 +78,8 @@ def follow_routes(office: Office) -> APIRouter:
         history = await run_in_threadpool(office.ledger.history, job.job_id)
         callbacks = await run_in_threadpool(callbacks_of, office.ledger, job)
         parts = await run_in_threadpool(parts_of, office.ledger, job)
-        return JSONResponse(job_with_history(job, history, parts=parts, callbacks=callbacks))
+        audit = await run_in_threadpool(_audit, office, job)
+        return JSONResponse(job_with_history(job, history, parts=parts, callbacks=callbacks, audit=audit))
 
     @router.get("/events", summary="Every move of a job, as it comes", openapi_extra=docs.GET_EVENTS)
     async def events(job_id: str, request: Request) -> Response:
