@@ -106,6 +106,20 @@ MUTANTS: dict[str, tuple[tuple[Any, str, Any], ...]] = {
 }
 """What the bug does → what is put in whose place."""
 
+WORSE: dict[str, dict[str, float]] = {
+    "believes one look": {"linq_error": 0.8, "list_lag_s": 50.0, "webhook_lost": 1.0},
+    "drops a late answer": {"freeze_in_post": 0.3, "linq_list_away": 0.9, "webhook_lost": 1.0},
+    "uses a place however old it is": {
+        "freeze_in_post": 0.3,
+        "linq_error": 0.0,
+        "linq_answer_lost": 0.0,
+        "linq_slow": 0.0,
+    },
+}
+"""Faults under which a bug shows that is rare in common weather."""
+CROWDED = frozenset({"uses a place however old it is"})
+"""Bugs that show where all memos go to one chat."""
+
 
 @contextmanager
 def planted(name: str) -> Iterator[None]:

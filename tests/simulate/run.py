@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,10 +31,11 @@ class Report:
     settled_after_s: float
 
 
-def play(seed: int, *, jobs: int = 40, chats: int = 3) -> Report:
-    """Run a seed to its end. Raises Broken with the seed, the faults and the last steps where a promise is broken."""
+def play(seed: int, *, jobs: int = 40, chats: int = 3, worse: Mapping[str, float] | None = None) -> Report:
+    """Run a seed to its end. worse: faults that are to be more frequent than the seed has them. Raises Broken with the
+    seed, the faults and the last steps where a promise is broken."""
     sim = Scheduler(seed)
-    weather = weather_of(sim)
+    weather = replace(weather_of(sim), **(worse or {}))  # type: ignore[arg-type]
     world = World(sim=sim, weather=weather)
     with tempfile.TemporaryDirectory(prefix="simulate-", dir=_fast_folder()) as folder:
         cast = Cast(sim, world, Path(folder))

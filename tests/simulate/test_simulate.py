@@ -5,12 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.simulate.auditor import Broken
-from tests.simulate.mutants import MUTANTS, planted
+from tests.simulate.mutants import CROWDED, MUTANTS, WORSE, planted
 from tests.simulate.run import play
 
 SEEDS = range(1, 5)
-SEEDS_FOR_A_BUG = (*range(1, 41), 70, 102)
-"""The last two meet what is rare: a late answer that nothing else would tell of."""
+SEEDS_FOR_A_BUG = range(1, 41)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -33,7 +32,7 @@ def test_a_planted_bug_is_found(bug: str) -> None:
     for seed in SEEDS_FOR_A_BUG:
         try:
             with planted(bug):
-                play(seed)
+                play(seed, worse=WORSE.get(bug), chats=1 if bug in CROWDED else 3)
         except Broken:
             return
     pytest.fail(f"{bug}: not found in {len(SEEDS_FOR_A_BUG)} runs")

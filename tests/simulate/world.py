@@ -163,7 +163,7 @@ class World:
         """A sender stops at the worst moments: before the first byte, and while the answer is on its way."""
         sim = self.sim
         if sim.chance(self.weather.freeze_in_post / 2):
-            sim.freeze(sim.task.process, sim.random.uniform(50, 500))
+            sim.freeze(sim.task.process, sim.random.uniform(*sim.random.choice(((1, 50), (50, 500)))))
             sim.on_freeze(sim.task.process)
 
     def new_id(self) -> str:
