@@ -75,7 +75,8 @@ class RowKept:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RowEnd:
     """A row with its job as that is now. chat_id, state, url, message_id: of the job; code and message: of the job, or
-    of the row where it has none. duplicate_of: the earlier line of the same job."""
+    of the row where it has none. parts: memos of a split (`memoline show JOB` lists them), else 0. duplicate_of: the
+    earlier line of the same job."""
 
     line: int
     recording: str
@@ -87,6 +88,7 @@ class RowEnd:
     message_id: str | None
     code: str | None
     message: str | None
+    parts: int
     duplicate_of: int | None
 
 

@@ -146,6 +146,7 @@ def request_for(
         overflow=wish.overflow,
         not_before=wish.not_before,
         callback_url=wish.callback_url,
+        time_zone=wish.time_zone,
     )
 
 

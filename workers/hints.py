@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.ledger.states import POLLED
@@ -51,6 +52,20 @@ class Hints:
             logger().info("hint.not-published", job_id=job.job_id, task=task, error=str(error))
             return False
         return True
+
+    def wake_some(self, jobs: Sequence[Job]) -> None:
+        """Publish hints for jobs of a backfill as long as their queue is short; the sweeper hints the others."""
+        target = task_for(jobs[0]) if jobs else None
+        if target is None or self._app is None:
+            return
+        try:
+            room = max(0, BACKFILL_HINTS - self.queue_length(target[1]))
+        except Exception as error:  # as in `wake`
+            logger().info("hint.not-published", job_id=jobs[0].job_id, task=target[0], error=str(error))
+            return
+        for job in jobs[:room]:
+            if not self.wake(job):
+                return
 
     def queue_length(self, queue: str) -> int:
         """Messages that wait in a queue. Raises what the broker's client raises."""

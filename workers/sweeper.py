@@ -15,6 +15,7 @@ from pipeline.ledger.ledger import SqlLedger
 from pipeline.ledger.refusals import RefusalBook
 from pipeline.model import Job, StoredRecording
 from pipeline.settings import Settings
+from workers.backfill_care import cancel_jobs, care_for_all
 from workers.callbacks import make_tellers
 from workers.clock import SteadyClock
 from workers.eraser import Eraser
@@ -47,7 +48,8 @@ def sweep_for_ever(settings: Settings, stopped: threading.Event, on_ready: threa
     ledger, hints, clock = open_ledger(settings), open_hints(broker_url), SteadyClock()
     telling = threading.Thread(target=make_tellers(settings, ledger, clock).run, args=(stopped,), name="callbacks")
     telling.start()
-    eraser = Eraser(connect(settings, "sweep"), ledger, settings, stopped)
+    parts = connect(settings, "sweep")
+    eraser = Eraser(parts, ledger, settings, stopped)
     eraser.start()
     if on_ready:
         on_ready.set()
@@ -58,6 +60,8 @@ def sweep_for_ever(settings: Settings, stopped: threading.Event, on_ready: threa
         try:
             swept = sweep_once(ledger, hints, now=clock.now(), ttl_s=ttl_s)
             wait_s = min(CROWDED_S, settings.sweep_every_s) if swept.crowded else settings.sweep_every_s
+            if cancelled := care_for_all(ledger):
+                cancel_jobs(parts, ledger, cancelled[0])
             if clock.now() >= tidy_at:
                 tidy_at = clock.now() + TIDY_EVERY_S
                 tidy_once(settings, ledger, now=clock.now())
@@ -78,7 +82,8 @@ def sweep_once(ledger: SqlLedger, hints: Hints, *, now: float, ttl_s: int) -> Sw
         woken = (job for job in jobs if hints.wake(job, once_s=ttl_s))
         hinted = sum(1 for _ in islice(woken, room))
         published += hinted
-        crowded |= hinted == room > 0
+        # Hints of a backfill that last for a while are enough.
+        crowded |= hinted == room > (BACKFILL_HINTS // 2 if queue.endswith("-backfill") else 0)
     if published:
         logger().info("sweep.hinted", hints=published)
     return Swept(hints=published, crowded=crowded)

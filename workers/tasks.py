@@ -10,6 +10,7 @@ from pipeline import jobs
 from pipeline.errors import MemolineError, NoSuchJob, PartUnreachable
 from pipeline.model import Job, State
 from pipeline.ports import Parts
+from workers.backfill_care import after_step
 from workers.hints import DELIVER, PREPARE, Hints
 from workers.log import logger
 
@@ -42,6 +43,7 @@ def _run(job_id: str, step: Callable[[Parts, str], Job | None], parts: Callable[
         return
     if job is None:
         return
+    after_step(parts().ledger, job)
     log.info("step.done", state=str(job.state), code=job.code)
     if job.state is State.HOSTED and step is jobs.prepare:
         hints.wake(job)

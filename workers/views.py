@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+from pipeline.backfills import Backfill, BackfillState, Counts
+from pipeline.ledger.states import OPEN
 from pipeline.model import AuditLine, Callback, HistoryEntry, Job, Refusal, Span
 from pipeline.ports import Ledger
 
@@ -93,6 +95,8 @@ def job_with_history(
     return job_json(job, parts) | {
         "rev": job.rev,
         "lane": job.lane,
+        "backfill_id": job.backfill_id,
+        "time_zone": job.time_zone,
         "overflow": job.overflow,
         "not_before": iso(max(job.not_before, job.retry_at)),
         "trace_id": job.trace_id,
@@ -155,3 +159,23 @@ def callback_body(callback: Callback, job: Job, parts: Iterable[Job] = ()) -> di
     moved: dict[str, object] = {"state": str(callback.state), "code": callback.code, "message": callback.message}
     data = job_json(job, parts) | moved | {"updated_at": iso(callback.at), "rev": callback.rev}
     return {"type": f"memo.{str(callback.state).lower()}", "timestamp": iso(callback.at), "data": data}
+
+
+def backfill_json(one: Backfill, counts: Counts) -> dict[str, object]:
+    """A backfill with what its rows and jobs have come to. open: jobs that are not at their end."""
+    registering = one.state is BackfillState.RUNNING and not one.registered_at
+    return {
+        "backfill_id": one.backfill_id,
+        "source": one.source,
+        "state": "registering" if registering else str(one.state),
+        "message": one.message,
+        "rows": dict(counts.rows),
+        "jobs": {str(state): count for state, count in counts.jobs.items()},
+        "open": sum(counts.jobs.get(state, 0) for state in OPEN),
+        "failures": counts.failures,
+        "max_failures": one.max_failures,
+        "options": dict(one.options),
+        "created_at": iso(one.created_at),
+        "registered_at": iso(one.registered_at),
+        "ended_at": iso(one.ended_at),
+    }

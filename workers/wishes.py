@@ -25,7 +25,7 @@ _LAST_YEAR_S = 253_402_300_800
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wish:
     """What a caller asks for. chat_id: checked by `check_chat_id`; None only for a dropped object. not_before: Unix
-    seconds, 0 = at once."""
+    seconds, 0 = at once. time_zone: of the person, for quiet hours."""
 
     chat_id: str | None
     key: str | None = None
@@ -33,6 +33,7 @@ class Wish:
     not_before: float = 0.0
     lane: Lane = "live"
     callback_url: str | None = None
+    time_zone: str | None = None
 
 
 def wish_of(fields: Mapping[str, object], key: object, *, now: float) -> Wish:

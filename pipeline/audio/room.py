@@ -9,9 +9,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from pipeline.audio import child, prepare, probe
+from pipeline.audio import child, plan, prepare, probe
+from pipeline.audio.foresee import Foreseen, foresee
 from pipeline.audio.scratch import scratch
-from pipeline.audio.study import study
+from pipeline.audio.study import Study, study
 from pipeline.disk import NO_ROOM, disk_trouble, writing_in
 from pipeline.errors import MemolineError, Misuse, RecordingRejected
 from pipeline.recordings import Action, AudioSettings, Memo
@@ -22,7 +23,8 @@ MAX_NAME_BYTES = 255
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Inspection:
     """What a file is and what would be done with it. path: as it was given. accepted_as: the accepted type that it
-    already is. truncated: it breaks off before its end. code: short and stable; for a reject, why."""
+    already is. truncated: it breaks off before its end. code: short and stable; for a reject, why.
+    foreseen: about what it will come to."""
 
     path: str
     container: str | None
@@ -36,10 +38,13 @@ class Inspection:
     reason: str
     code: str
     truncated: bool = False
+    foreseen: Foreseen | None = None
 
     def as_json(self) -> dict[str, object]:
         """The fields as JSON-ready values."""
-        return asdict(self)
+        fields = asdict(self)
+        del fields["foreseen"]
+        return fields
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,7 +107,13 @@ def inspect(path: str | Path, settings: AudioSettings | None = None) -> Inspecti
         sample_rate_hz=stream.sample_rate_hz, channels=stream.channels, size_bytes=known.facts.size_bytes,
         accepted_as=known.plan.accepted_as, action=known.plan.action.value, reason=known.plan.reason,
         code=known.plan.code, truncated=known.facts.truncated,
+        foreseen=_foreseen(known, audio),
     )  # fmt: skip
+
+
+def _foreseen(known: Study, audio: AudioSettings) -> Foreseen:
+    most_kbps = plan.most_kbps(known.facts, audio)
+    return foresee(known.plan, known.duration_s, known.facts.size_bytes, most_kbps, audio)
 
 
 def convert(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Select, and_, delete, func, select, update
@@ -12,7 +13,7 @@ from pipeline.errors import JobFailed, NotNow
 from pipeline.ledger.engine import Database
 from pipeline.ledger.rows import plain, to_job
 from pipeline.ledger.states import OPEN, WAITING
-from pipeline.ledger.tables import backfill_rows, backfills, in_states, jobs
+from pipeline.ledger.tables import backfill_rows, backfills, chats, in_states, jobs
 from pipeline.ledger.upsert import insert_new, put_many
 from pipeline.model import Job, State
 from pipeline.ports import Clock
@@ -127,7 +128,8 @@ class BackfillLedger:
             for row in rows:
                 first = firsts.get(row["job_id"], row["line"])
                 values = {name: row[name] for name in RowEnd.__dataclass_fields__ if name in row}
-                yield RowEnd(**values, url=_url(row), duplicate_of=first if first < row["line"] else None)
+                values |= {"parts": len(row["spans"] or ()), "url": _url(row)}
+                yield RowEnd(**values, duplicate_of=first if first < row["line"] else None)
             if len(rows) < _PAGE:
                 return
             last = rows[-1]["line"]
@@ -142,10 +144,31 @@ class BackfillLedger:
             states = {State(state): int(count) for state, count in connection.execute(by_state)}
         return Counts(rows=rows, jobs=states)
 
-    def open_rows(self, backfill_id: str) -> int:
-        """Rows whose job, of this backfill or known before, is not at its end."""
+    def resume_backfill(self, one: Backfill) -> Backfill:
+        """Let a backfill run on, whatever fails from now on. Raises NotNow (`illegal-move`)."""
+        moved = self.move_backfill(one, BackfillState.RUNNING)
+        with self.database.write() as connection:
+            here = _B.backfill_id == one.backfill_id
+            connection.execute(update(backfills).where(here).values(max_failures=None))
+        return replace(moved, max_failures=None)
+
+    def lines_of(self, chat_ids: Sequence[str]) -> dict[str, str]:
+        """The line that each of these chats is on, where that is known."""
+        known = select(chats.c.chat_id, chats.c.line).where(chats.c.chat_id.in_(chat_ids), chats.c.line.is_not(None))
+        with self.database.read() as connection:
+            return {str(chat_id): str(line) for chat_id, line in connection.execute(known)}
+
+    def open_by_chat(self, chat_ids: Sequence[str]) -> dict[str, int]:
+        """How many jobs of each of these chats are not at their end."""
+        c = jobs.c
+        waiting = select(c.chat_id, func.count()).where(c.chat_id.in_(chat_ids), in_states(OPEN)).group_by(c.chat_id)
+        with self.database.read() as connection:
+            return {str(chat_id): int(count) for chat_id, count in connection.execute(waiting)}
+
+    def rows_in(self, backfill_id: str, *states: State) -> int:
+        """Rows whose job, of this backfill or known before, is in one of these states."""
         join = backfill_rows.join(jobs, jobs.c.job_id == _R.job_id)
-        waits = select(func.count()).select_from(join).where(_R.backfill_id == backfill_id, in_states(OPEN))
+        waits = select(func.count()).select_from(join).where(_R.backfill_id == backfill_id, in_states(states))
         with self.database.read() as connection:
             return int(connection.execute(waits).scalar_one())
 
@@ -187,6 +210,7 @@ def _rows_after(backfill_id: str, line: int) -> Select[Any]:
         c.chat_id,
         c.state,
         c.hosted,
+        c.spans,
         c.message_id,
         func.coalesce(c.code, _R.code).label("code"),
         func.coalesce(c.message, _R.message).label("message"),

@@ -14,7 +14,9 @@ from pipeline.model import Job, State
 from pipeline.settings import Settings
 from tests.support.inbox import Inbox, make_inbox
 from workers.backfill import BackfillReport, RowReport, run_backfill
+from workers.cli.backfilling import ordered
 from workers.doors import Desk, open_desk, submit
+from workers.sources import rows_of
 from workers.wishes import Wish
 
 CHAT = "5e0d0000-0000-4000-8000-000000000001"
@@ -30,8 +32,10 @@ def desk(tmp_path: Path) -> Desk:
 def run(desk: Desk, source: Path | str, **how: Any) -> tuple[BackfillReport, list[RowReport]]:
     """Run a backfill; its report and its rows."""
     rows: list[RowReport] = []
-    options = {"chat_id": None, "dry_run": False} | how
-    return run_backfill(desk, str(source), on_row=rows.append, **options), rows
+    order = ordered(
+        str(source), how.get("chat_id"), None, how.get("columns", ()), how.get("max_failures"), by_plan=False
+    )
+    return run_backfill(desk, order, rows_of(desk, str(source), order.names), on_row=rows.append), rows
 
 
 def jobs(desk: Desk) -> tuple[Job, ...]:
@@ -72,17 +76,6 @@ def test_run_again_it_finds_the_same_jobs(desk: Desk, tmp_path: Path) -> None:
     (folder / "a.ogg").write_text("new")
     assert run(desk, folder, chat_id=CHAT)[0] == BackfillReport(registered=1, known=1)
     assert run(desk, folder, chat_id=OTHER)[0] == BackfillReport(registered=2)
-
-
-def test_a_dry_run_changes_nothing(desk: Desk, tmp_path: Path) -> None:
-    """It says what would happen, with the ids that the jobs will have."""
-    folder = tmp_path / "in"
-    files(folder, "a.ogg", "b.ogg")
-    report, rows = run(desk, folder, chat_id=CHAT, dry_run=True)
-    assert (report, jobs(desk)) == (BackfillReport(registered=2), ())
-    _, real = run(desk, folder, chat_id=CHAT)
-    assert [row.job_id for row in rows] == [row.job_id for row in real]
-    assert run(desk, folder, chat_id=CHAT, dry_run=True)[0] == BackfillReport(known=2)
 
 
 def test_a_manifest_registers_what_can_be_read_and_reports_the_rest(desk: Desk, tmp_path: Path) -> None:
@@ -238,17 +231,3 @@ def taken_by_watcher(inbox: Inbox, key: str) -> None:
     inbox.tell_of(key)
     while inbox.waiting():
         inbox.watcher().take_messages(wait_s=1)
-
-
-def test_a_manifest_is_read_row_by_row(desk: Desk, tmp_path: Path) -> None:
-    """Each report appends the next row: only who reads no further than the row in hand comes to see it."""
-    manifest = tmp_path / "m.csv"
-    manifest.write_text(f"recording,chat_id\nnone-1.ogg,{CHAT}\n")
-
-    def append_next(row: RowReport) -> None:
-        if row.line < 6:
-            with manifest.open("a") as file:
-                file.write(f"none-{row.line}.ogg,{CHAT}\n")
-
-    report = run_backfill(desk, str(manifest), chat_id=None, dry_run=True, on_row=append_next)
-    assert report == BackfillReport(reported=5)

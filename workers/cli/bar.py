@@ -84,6 +84,53 @@ class Bar:
         self._live.refresh()
 
 
+class CountBar:
+    """One bar for many things of the same kind. total: how many; None where nobody looks."""
+
+    def __init__(self, whole: str, total: int | None) -> None:
+        self._whole, self._total, self._done = whole, total, 0
+        self._live: Live | None = None
+        self._bars: Progress | None = None
+        self._draw_at_s = time.monotonic() + PATIENCE_S
+
+    @staticmethod
+    def wanted() -> bool:
+        """Whether somebody looks."""
+        return sys.stderr.isatty()
+
+    def done(self) -> None:
+        """One more."""
+        self._done += 1
+        self.draw()
+
+    def draw(self) -> None:
+        """Draw it, if it is time."""
+        if self._total is None or time.monotonic() < self._draw_at_s:
+            return
+        self._draw_at_s = time.monotonic() + REDRAW_S
+        if self._bars is None:
+            self._bars = _bars()
+            self._bars.add_task(self._whole, total=self._total)
+        self._bars.update(self._bars.task_ids[0], completed=self._done)
+        if self._live is None:
+            self._live = _live(self._bars)
+        self._live.refresh()
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Out of the way for lines that stay."""
+        if self._live:
+            self._live.stop()
+            self._live = None
+        yield
+
+    def close(self) -> None:
+        """Take it away for good."""
+        self._total = None
+        with self.away():
+            pass
+
+
 def _bars() -> Progress:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 

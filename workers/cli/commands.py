@@ -9,7 +9,8 @@ import click
 
 WHERE: Mapping[str, tuple[str, ...]] = {
     "audio": ("inspect", "convert", "host"),
-    "jobs": ("send", "backfill", "jobs", "show", "cancel", "resolve", "assign"),
+    "jobs": ("send", "jobs", "show", "cancel", "resolve", "assign"),
+    "backfills": ("backfill", "backfills"),
     "undo": ("failed", "refused", "retry", "pauses"),
     "erasing": ("erase",),
     "processes": ("worker", "watch", "serve", "sweep"),
@@ -23,6 +24,7 @@ WHERE: Mapping[str, tuple[str, ...]] = {
 TITLES = {
     "audio": "Recordings",
     "jobs": "Jobs",
+    "backfills": "Many recordings",
     "undo": "What did not go",
     "erasing": "Forgetting",
     "processes": "Processes, each in the foreground",

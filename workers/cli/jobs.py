@@ -1,4 +1,4 @@
-"""send, backfill, jobs, show, cancel, resolve, assign: jobs, as a person handles them."""
+"""send, jobs, show, cancel, resolve, assign: jobs, as a person handles them."""
 
 from __future__ import annotations
 
@@ -81,22 +81,6 @@ def send(
     job, status = wait_for(desk.parts.ledger.get, job, out, timeout_s=timeout_s)
     out.row(_brief(desk.parts.ledger, job), ended(job))
     return status
-
-
-@click.command()
-@click.argument("source", metavar="SOURCE")
-@click.option("--chat", metavar="ID", help="For rows that name no chat.")
-@click.option("--dry-run", is_flag=True, help="Only say what would be registered.")
-@click.option("--wait", is_flag=True, help="Until every job has ended.")
-@options.json_lines
-def backfill(source: str, chat: str | None, dry_run: bool, wait: bool, as_json: bool) -> int:
-    """Register many recordings: those of a folder, a bucket prefix, or a manifest (.csv with a header, .jsonl).
-
-    Running it twice makes no second job. Example: memoline backfill manifest.csv --dry-run
-    """
-    from workers.cli.backfilling import run
-
-    return run(source, chat, dry_run=dry_run, wait=wait, as_json=as_json, by=by())
 
 
 @click.command()
