@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full simulate chaos fuzz up down lint docs bench bench-bucket bench-jobs bench-listing bench-long bench-sound bench-webhooks lock clean
+.PHONY: help setup demo test test-full simulate chaos fuzz fuzz-http up down lint docs bench bench-bucket bench-http bench-jobs bench-listing bench-long bench-sound bench-webhooks lock clean
 
 PYTHON ?= python3
 SEED ?= 1
@@ -40,6 +40,13 @@ CASES ?= 10000
 FIRST ?= 0
 fuzz: $(DEV)  ## send forged recordings through the audio step: CASES of them of seed SEED, from FIRST on
 	nice -n 10 .venv/bin/python -m tests.fuzz --seed $(SEED) --cases $(CASES) --first $(FIRST)
+
+HTTP_CASES ?= 5000
+fuzz-http: $(DEV) $(S3)  ## send HTTP_CASES requests, right and wrong ones, to the HTTP door (schemathesis)
+	nice -n 10 .venv/bin/python -m tests.fuzz.http --seed $(SEED) --cases $(HTTP_CASES)
+
+bench-http: $(DEV) $(S3)  ## requests a second of the HTTP door, beside a page that does nothing; and jobs a second of enqueue
+	.venv/bin/python -m tests.bench.http
 
 up: setup  ## start the embedded stack
 	@.venv/bin/memoline up

@@ -168,6 +168,16 @@ def register(desk: Desk, request: Request) -> Job:
     return taken_up_with_copy(desk, safe, added)
 
 
+def register_as_it_lies(desk: Desk, request: Request) -> Job:
+    """`register` for an object of ours that a job may have already: nothing is copied, and nothing removed where the
+    request is refused. Raises KeyReused, PartUnreachable."""
+    try:
+        added: Job | KeyReused = jobs.register(desk.parts, request)
+    except KeyReused as error:
+        added = error
+    return taken_up(desk, request, added)
+
+
 def secured(desk: Desk, request: Request) -> Request:
     """The request with a recording that nobody can overwrite: an object of the inbox on an unversioned bucket is
     copied, inside S3, unless its job is there already. A huge one is not: it is read as long as it has its ETag.

@@ -96,9 +96,9 @@ def tidy_once(settings: Settings, ledger: SqlLedger, *, now: float) -> None:
     def discard(uri: str) -> None:
         store.discard(StoredRecording(uri=uri, name="", size_bytes=0))
 
-    copies = sum(remove_orphans(ledger, spool, discard, now) for spool in open_spools(settings))
     folders = remove_dead_work(settings.home / "work", now)
     RefusalBook(ledger.database).forget(now - REFUSALS_FOR_S)
+    copies = sum(remove_orphans(ledger, spool, discard, now) for spool in open_spools(settings))
     if copies or folders:
         logger().info("sweep.tidied", copies=copies, folders=folders)
 

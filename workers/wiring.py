@@ -182,7 +182,8 @@ def open_spool(settings: Settings) -> Spool:
 
 
 def open_spools(settings: Settings) -> tuple[Spool, ...]:
-    """All places where copies of ours may lie: what is dropped into an unversioned inbox is copied within it."""
+    """All places where copies of ours may lie: what is dropped into an unversioned inbox is copied within it,
+    and large files are uploaded there directly."""
     from pipeline.hosting.spool import S3Spool
 
     ours = open_spool(settings)

@@ -156,12 +156,12 @@ def check_callback_url(text: object) -> str | None:
     if text is None or text == "":
         return None
     try:
-        url = urlsplit(text) if isinstance(text, str) and is_plain(text) else None
-        if url is None or url.scheme not in ("https", "http") or not url.hostname or url.port == 0:
+        if not isinstance(text, str) or not is_plain(text) or not text.startswith(("https://", "http://")):
             raise ValueError(text)
-        if url.username or url.password or url.fragment:
+        url = urlsplit(text)
+        if not url.hostname or url.port == 0 or url.username or url.password or url.fragment:
             raise ValueError(text)
-        return str(text)
+        return text
     except ValueError:
         shown = str(text)[:100]
         why = "is no https:// URL without user, password and fragment"

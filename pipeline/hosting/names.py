@@ -15,6 +15,9 @@ from pipeline.recordings import Overflow
 UPLOADS = "uploads/"
 """Prefix of our own copies in the inbox bucket; neither watcher nor listing reads it."""
 
+DIRECT = f"{UPLOADS}direct/"
+"""Where callers put large files themselves, by a URL that was signed for each."""
+
 _HEX_LENGTH = 32
 """128 bits: no two alike, nobody guesses one."""
 

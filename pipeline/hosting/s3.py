@@ -5,6 +5,7 @@ Conditional writes: boto3 repeats a PUT whose answer was lost, and the repetitio
 
 from __future__ import annotations
 
+import base64
 import os
 import secrets
 from collections.abc import Iterator, Mapping
@@ -248,6 +249,20 @@ class S3:
         if there is None:
             raise PartUnreachable("s3-unreachable", f"s3://{bucket}/{key} was stored and is not there.")
         return there
+
+    def presign_put(
+        self, bucket: str, key: str, *, size_bytes: int, sha256: str | None, expires_s: int
+    ) -> tuple[str, dict[str, str]]:
+        """A URL that takes one PUT of a file of this size, and the headers that belong to it: they are signed too, so
+        S3 refuses another length, and other bytes where sha256 (hex digits) is given."""
+        headers = {"Content-Length": str(size_bytes)}
+        wanted: dict[str, Any] = {"Bucket": bucket, "Key": key, "ContentLength": size_bytes}
+        if sha256:
+            wanted["ChecksumSHA256"] = base64.b64encode(bytes.fromhex(sha256)).decode()
+            headers["x-amz-checksum-sha256"] = wanted["ChecksumSHA256"]
+        with self.translated(bucket):
+            url = self.client.generate_presigned_url("put_object", Params=wanted, ExpiresIn=expires_s)
+        return url, headers
 
     def get(self, bucket: str, key: str, to: Path, version: str | None = None) -> None:
         """Fetch an object into a file. version: a version id, or `etag:…` that it must still have.

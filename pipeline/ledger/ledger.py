@@ -30,6 +30,8 @@ from pipeline.model import HistoryEntry, Job, NewJob, NewPart, Reason, Request, 
 from pipeline.ports import Clock
 
 SHORTEST_PREFIX = 6
+CLOCKS_APART_S = 300.0
+"""More than the clocks of two hosts differ."""
 _SECRET = "secret"  # noqa: S105 (the name of a row)
 
 
@@ -128,6 +130,10 @@ class SqlLedger(EraseLedger, ChatLedger, BackfillLedger):
         with self.database.read() as connection:
             return splits.parts_of(connection, job_id)
 
+    def with_key(self, key: str) -> tuple[Job, ...]:
+        """The job that has this key: one or none."""
+        return self._select(select(jobs).where(jobs.c.key == key))
+
     def give_key(self, job_id: str, key: str) -> Job:
         """Let a job that has no key be known by one from now on; one that has a key keeps it. `rev` stays: no step in
         work is disturbed. Raises KeyReused where another job has the key, NoSuchJob."""
@@ -195,13 +201,34 @@ class SqlLedger(EraseLedger, ChatLedger, BackfillLedger):
         states: Sequence[State] = (),
         chat_id: str | None = None,
         code: str | None = None,
+        key: str | None = None,
+        since: float = 0.0,
         after_seq: int = 0,
         limit: int | None = None,
         parts: bool = True,
     ) -> tuple[Job, ...]:
-        """Jobs that fit all that is given, oldest first. after_seq: for paging, the `seq` of the last one seen. parts:
-        those of splits too."""
-        return self._select(queries.listed(states, chat_id, code, after_seq=after_seq, limit=limit, parts=parts))
+        """Jobs that fit all that is given, oldest first. since: registered then or later, Unix seconds. after_seq: for
+        paging, the `seq` of the last one seen. parts: those of splits too."""
+        if since:
+            after_seq = max(after_seq, self._last_before(since - CLOCKS_APART_S))
+        found = queries.listed(
+            states, chat_id, code, key=key, since=since, after_seq=after_seq, limit=limit, parts=parts
+        )
+        return self._select(found)
+
+    def _last_before(self, moment: float) -> int:
+        """A number up to which all jobs were registered before a moment, found by halving: they are numbered in about
+        the order of their times, and an index of these would cost every registration."""
+        with self.database.read() as connection:
+            low, high = 0, connection.execute(select(func.max(jobs.c.seq))).scalar() or 0
+            while low < high:
+                middle = (low + high + 1) // 2
+                found = connection.execute(queries.first_at_or_after(middle)).first()
+                if found is not None and found.created_at < moment:
+                    low = max(middle, int(found.seq))
+                else:
+                    high = middle - 1
+        return low
 
     def reasons(self, states: Sequence[State]) -> tuple[Reason, ...]:
         """How many jobs stand in these states for the same reason, the most frequent first."""

@@ -154,6 +154,8 @@ def listed(
     after_seq: int,
     limit: int | None,
     parts: bool,
+    key: str | None = None,
+    since: float = 0.0,
 ) -> Select[Any]:
     """Jobs that fit all that is given, oldest first; with the parts of splits, or without."""
     found = select(jobs).where(jobs.c.seq > after_seq).order_by(jobs.c.seq).limit(limit)
@@ -163,7 +165,16 @@ def listed(
         found = found.where(jobs.c.chat_id == chat_id)
     if not parts:
         found = found.where(jobs.c.parent_id.is_(None))
+    if key is not None:
+        found = found.where(jobs.c.key == key)
+    if since:
+        found = found.where(jobs.c.created_at >= since)
     return found if code is None else found.where(jobs.c.code == code)
+
+
+def first_at_or_after(seq: int) -> Select[Any]:
+    """Number and time of the first job from a number on."""
+    return select(jobs.c.seq, jobs.c.created_at).where(jobs.c.seq >= seq).order_by(jobs.c.seq).limit(1)
 
 
 def waiting(chat_id: str, limit: int) -> Select[Any]:

@@ -207,7 +207,7 @@ def test_a_caller_that_hangs_up_leaves_nothing(web: Served) -> None:
         ({"recording": "s3://inbox/a.ogg", "chat_id": CHAT, "overflow": "\ud800"}, 400, "bad-overflow"),
         ({"recording": "s3://inbox/a.ogg", "chat_id": CHAT, "not_before": {}}, 400, "bad-not-before"),
         ({"recording": "s3://inbox/a.ogg", "chat_id": CHAT, "not_before": 10**300}, 400, "bad-not-before"),
-        ({"recording": "s3://inbox/a.ogg", "chat_id": CHAT, "not_before": float("nan")}, 400, "bad-not-before"),
+        ({"recording": "s3://inbox/a.ogg", "chat_id": CHAT, "not_before": float("nan")}, 400, "bad-json"),
         ({"recording": "s3://inbox/a.ogg", "chat_id": CHAT, "\ud800": 1}, 400, "unknown-field"),
     ],
 )

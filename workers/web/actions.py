@@ -15,7 +15,7 @@ from pipeline.model import Job, State
 from pipeline.ports import Parts
 from workers.views import told
 from workers.web import docs
-from workers.web.bodies import MAX_JSON_BYTES, parse_object, read_body
+from workers.web.bodies import MAX_JSON_BYTES, need_json, parse_object, read_body
 from workers.web.office import Office, find, with_token
 from workers.wishes import check_chat_id
 
@@ -99,6 +99,7 @@ def resolution(fields: dict[str, object]) -> Decision:
 
 
 async def _fields(request: Request, known: set[str]) -> dict[str, object]:
+    need_json(request)
     body = parse_object(await read_body(request, max_bytes=MAX_JSON_BYTES))
     unknown = body.keys() - known
     if unknown:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+
 from fastapi import Depends, FastAPI, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from workers.web.actions import action_routes
+from workers.web.describe import described
+from workers.web.direct import direct_routes
 from workers.web.follow import follow_routes
 from workers.web.health import health_routes
 from workers.web.memos import memo_routes
@@ -17,10 +21,19 @@ from workers.web.webhooks import webhook_routes
 
 def make_app(office: Office) -> FastAPI:
     """All routes over one desk."""
-    app = FastAPI(title="Memoline", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-    add_problems(app)
-    for routes in (webhook_routes, memo_routes, follow_routes, action_routes, health_routes):
-        app.include_router(routes(office))
+    app = FastAPI(
+        title="Memoline",
+        version=version("memoline"),
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
+    groups = (webhook_routes, memo_routes, direct_routes, follow_routes, action_routes, health_routes)
+    routers = [routes(office) for routes in groups]
+    for router in routers:
+        app.include_router(router)
+    add_problems(app, [route for router in routers for route in router.routes])
     guarded = [Depends(local_or_with_token(office))]
 
     @app.get("/docs", dependencies=guarded, include_in_schema=False)
@@ -29,6 +42,6 @@ def make_app(office: Office) -> FastAPI:
 
     @app.get("/openapi.json", dependencies=guarded, include_in_schema=False)
     def openapi(_request: Request) -> JSONResponse:
-        return JSONResponse(app.openapi())
+        return JSONResponse(described(app.openapi()))
 
     return app

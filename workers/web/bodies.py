@@ -28,10 +28,21 @@ async def read_body(request: Request, *, max_bytes: int) -> bytes:
     return bytes(body)
 
 
+def need_json(request: Request) -> None:
+    """Raises Misuse (`wrong-content-type`) for a body that is said to be something else."""
+    if content_type(request) != "application/json":
+        raise Misuse("wrong-content-type", "Send application/json.")
+
+
+def content_type(request: Request) -> str:
+    """The media type of a body, without parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 def parse_object(body: bytes) -> dict[str, object]:
     """A JSON object. Raises Misuse (`bad-json`)."""
     try:
-        value = json.loads(body)
+        value = json.loads(body, parse_constant=_no_number)
     except (ValueError, RecursionError):
         raise Misuse("bad-json", "The body is no JSON.") from None
     if not isinstance(value, dict):
@@ -42,3 +53,8 @@ def parse_object(body: bytes) -> dict[str, object]:
 def too_large(max_bytes: int) -> Misuse:
     """The body has more bytes than are taken."""
     return Misuse("too-large", f"At most {max_bytes} bytes are taken.", max_bytes=max_bytes)
+
+
+def _no_number(text: str) -> object:
+    """NaN and Infinity are no JSON."""
+    raise ValueError(text)

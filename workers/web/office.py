@@ -122,7 +122,7 @@ def find(office: Office, job_id: str) -> Job:
 
 def whole(text: str | None, default: int, smallest: int, largest: int, name: str) -> int:
     """A whole number out of a query or a header. Raises Misuse (`bad-<name>`)."""
-    if not text:
+    if text is None:
         return default
     if not (text.isascii() and text.isdecimal() and len(text) <= 19 and smallest <= int(text) <= largest):
         raise Misuse(f"bad-{name.replace('_', '-')}", f"`{name}` must be a whole number from {smallest} to {largest}.")

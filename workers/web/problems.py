@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import ceil
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match
 
 from pipeline.errors import KeyReused, MemolineError, Misuse, NoSuchJob, NotNow, PartUnreachable
 from pipeline.sending.webhooks import SignatureWrong
@@ -17,6 +18,8 @@ from workers.web.office import NotAllowed
 
 _BY_CODE: Mapping[str, int] = {
     "no-such-object": 404,
+    "no-such-upload": 404,
+    "wrong-size": 409,
     "bucket-not-allowed": 403,
     "too-large": 413,
     "wrong-content-type": 415,
@@ -60,8 +63,8 @@ def problem(status: int, code: str, detail: str, facts: Mapping[str, object] | N
     return Response(body, status, headers, media_type="application/problem+json")
 
 
-def add_problems(app: FastAPI) -> None:
-    """Let every error that leaves a route become a problem document."""
+def add_problems(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
+    """Let every error that leaves a route, or that no route takes, become a problem document."""
 
     async def ours(request: Request, error: Exception) -> Response:
         assert isinstance(error, MemolineError)  # noqa: S101 (registered for nothing else)
@@ -72,18 +75,30 @@ def add_problems(app: FastAPI) -> None:
                 return problem(status, error.code, _away(status))
         return problem(status, error.code, error.message, error.facts)
 
-    async def http(_request: Request, error: Exception) -> Response:
+    async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101
         answer = problem(error.status_code, _HTTP_CODES.get(error.status_code, "bad-request"), str(error.detail))
         answer.headers.update(error.headers or {})
+        if error.status_code == 405:
+            answer.headers["Allow"] = ", ".join(sorted(_methods_at(routes, request)))
         return answer
 
     async def invalid(_request: Request, _error: Exception) -> Response:
         return problem(400, "bad-request", "The request does not have the documented form.")
 
+    async def unforeseen(_request: Request, _error: Exception) -> Response:
+        return problem(500, "internal", _away(500))  # the server logs it, with its traceback
+
+    app.add_exception_handler(Exception, unforeseen)
     app.add_exception_handler(MemolineError, ours)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(RequestValidationError, invalid)
+
+
+def _methods_at(routes: Sequence[BaseRoute], request: Request) -> set[str]:
+    """What all routes of a path take together; the framework names those of the first one only."""
+    there = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return {method for route in there for method in getattr(route, "methods", None) or ()}
 
 
 def _away(status: int) -> str:

@@ -21,6 +21,7 @@ from workers.web.app import make_app
 from workers.web.callers import Callers
 from workers.web.intake import Intake
 from workers.web.office import Office
+from workers.web.protocol import BoundedProtocol
 from workers.web.settler import Settler
 from workers.web.turns import Turns
 from workers.webhook_secrets import SecretBook
@@ -47,6 +48,7 @@ def make_server(settings: Settings, url: str, on_ready: OnReady | None) -> uvico
         logger().warning("serve.no-webhook-secret", hint="no signing secret is known: webhooks are put off")
     config = uvicorn.Config(
         make_app(office),
+        http=BoundedProtocol,
         log_level="warning",
         access_log=False,
         server_header=False,
