@@ -18,7 +18,7 @@ from workers.hints import Hints
 from workers.inbox import SIDE_CAR_MAX_BYTES, wish_of
 from workers.log import logger
 from workers.s3_events import MAX_KEY_BYTES, ObjectSeen, is_recording, is_side_car, recording_of, side_car_of
-from workers.wishes import Wish
+from workers.wishes import Wish, split_s3_uri
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,6 +99,7 @@ class Arrivals:
         an outage is a result."""
         key, versions = wanted
         try:
+            split_s3_uri(f"s3://{self._bucket}/{key}")  # before anybody is asked for what a client makes of its dots
             newest = self._desk.s3.head(self._bucket, key)
             if newest is None:
                 return ()

@@ -97,10 +97,10 @@ def as_seen(one: Head | Listed) -> str:
 
 
 def _with_last(pages: Iterator[tuple[Listed, ...]]) -> Iterator[tuple[tuple[Listed, ...], bool]]:
-    """Each page, and whether it is the last one."""
-    waiting = next(pages, ())
-    for page in pages:
-        if page:
+    """Each page that holds something, and whether it is the last one, which may be empty."""
+    waiting: tuple[Listed, ...] = ()
+    for page in filter(None, pages):
+        if waiting:
             yield waiting, False
-            waiting = page
+        waiting = page
     yield waiting, True

@@ -6,13 +6,14 @@ import json
 import os
 import shutil
 import threading
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from pipeline.errors import Misuse
+from pipeline.errors import Misuse, PartUnreachable
 from pipeline.model import Hosted, Job, State
 from pipeline.settings import Settings
 from tests.support.waiting import eventually
@@ -22,6 +23,7 @@ from workers.folder_files import is_being_written, is_dropped, look_at
 from workers.folder_place import FolderPlace, FolderWishes
 from workers.folder_watch import SETTLED_S, FolderWatcher, watch_folder
 from workers.hints import Hints
+from workers.sweeper import tidy_once
 from workers.teller import Teller
 from workers.wiring import open_book, open_news_book
 
@@ -98,6 +100,27 @@ def test_what_is_put_becomes_a_job_once(folder: Folder) -> None:
     folder.put(f"{CHAT}/a b/no+te é%.ogg", b"other")
     assert folder.taken() == 1
     assert len(list((folder.settings.home / "spool").iterdir())) == 2
+
+
+def test_nothing_is_lost_or_doubled_while_the_ledger_is_away(folder: Folder) -> None:
+    """The file is taken later, once, and no copy but its job's stays for long."""
+    folder.put(f"{CHAT}/a.ogg")
+    broken = replace(folder, desk=replace(folder.desk, parts=replace(folder.desk.parts, ledger=Away())))  # type: ignore[arg-type]
+    for _ in range(2):
+        with pytest.raises(PartUnreachable):
+            broken.taken()
+    assert folder.taken() == 1
+    assert folder.taken() == 0
+    assert len(folder.jobs()) == 1
+    tidy_once(folder.settings, folder.desk.parts.ledger, now=time.time() + 86_401)  # type: ignore[arg-type]
+    assert len(list((folder.settings.home / "spool").iterdir())) == 1
+
+
+class Away:
+    """A ledger that does not answer."""
+
+    def __getattr__(self, name: str) -> object:
+        raise PartUnreachable("ledger-unreachable", "The ledger is away.")
 
 
 def test_notes_hold_all_options_and_mend(folder: Folder) -> None:

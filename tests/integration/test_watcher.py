@@ -230,7 +230,8 @@ def test_a_listing_looks_at_what_is_new_alone(s3_stack: Settings, tmp_path: Path
     inbox = make_inbox(s3_stack, tmp_path / "home", versioned=versioned, events=False)
     for number in range(5):
         inbox.drop(f"{CHAT}/{number}.ogg", str(number).encode())
-    inbox.drop("done/old.ogg")
+    for ours in ("done/old.ogg", "result/x", "uploads/x"):
+        inbox.drop(ours)
     inbox.drop("zz.ogg")
     assert [listed(inbox), listed(inbox)] == [6, 0]
     inbox.drop(f"{CHAT}/3.ogg", b"new")
@@ -239,6 +240,24 @@ def test_a_listing_looks_at_what_is_new_alone(s3_stack: Settings, tmp_path: Path
     inbox.drop("zz.ogg", b"again")
     assert [listed(inbox), listed(inbox)] == [1, 0]
     assert len(inbox.jobs()) == 8
+
+
+def test_a_listing_that_begins_with_ours_goes_on(quiet: Inbox) -> None:
+    """Nothing before `done/`, something between ours and behind them."""
+    for key in ("done/a.ogg", "e.ogg", "result/a", "s.ogg", "uploads/a", "v.ogg"):
+        quiet.drop(key, key.encode())
+    assert [listed(quiet), listed(quiet)] == [3, 0]
+    assert [job.recording.name for job in quiet.jobs()] == ["e.ogg", "s.ogg", "v.ogg"]
+
+
+def test_a_key_that_clients_bend_is_never_asked_for(quiet: Inbox) -> None:
+    """`x/../b.ogg` would be read as `b.ogg`: it gets no job, and stops no other."""
+    quiet.drop("b.ogg")
+    quiet.tell_of("x/../b.ogg")
+    quiet.tell_of("b.ogg")
+    eventually(lambda: drained(quiet) or len(quiet.jobs()) == 1, "the other is registered")
+    assert [job.source for job in quiet.jobs()] == [f"s3://{quiet.bucket}/b.ogg"]
+    assert quiet.waiting() == 1
 
 
 @pytest.mark.parametrize("late", [b'{"chat_id": "%s", "overflow": "cut", "not_before": "2030-01-01T00:00:00Z"}'])
