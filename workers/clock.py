@@ -1,24 +1,75 @@
-"""The clock of a process: Unix seconds that never step back."""
+"""The clock of the processes of a host: Unix seconds that never step back."""
 
 from __future__ import annotations
 
+import fcntl
+import mmap
+import os
 import threading
 import time
+from contextlib import suppress
+from pathlib import Path
+
+_BYTES = 8
 
 
 class SteadyClock:
     """A clock that no one can set, at the farthest lead that the wall clock ever had over it.
 
     A wall clock that jumps back would revive leases and deadlines that had run out; one that is set forward is
-    followed. CLOCK_BOOTTIME also counts while the machine sleeps."""
+    followed. CLOCK_BOOTTIME also counts while the machine sleeps.
 
-    def __init__(self) -> None:
+    folder: where the lead lies that all processes share, whoever saw the jump: were one of them ahead of the others, it
+    would call their deadlines over, and the quiet time between two looks past. Where it cannot be used, each process
+    has a lead of its own."""
+
+    def __init__(self, folder: Path | None = None) -> None:
         self._lead_s = float("-inf")
         self._guard = threading.Lock()
+        self._shared: memoryview[float] | None = None
+        if folder is not None:
+            with suppress(OSError):
+                self._shared = self._opened(folder)
 
     def now(self) -> float:
         """Unix seconds."""
         with self._guard:
             boot_s = time.clock_gettime(time.CLOCK_BOOTTIME)
             self._lead_s = max(self._lead_s, time.time() - boot_s)
+            if self._shared is not None:
+                self._lead_s = max(self._lead_s, self._shared[0])
+                self._shared[0] = max(self._shared[0], self._lead_s)
             return boot_s + self._lead_s
+
+    def close(self) -> None:
+        """Have the shared lead no more."""
+        if self._shared is not None:
+            self._shared = None
+            os.close(self._file)
+
+    def _opened(self, folder: Path) -> memoryview[float]:
+        """The shared lead. It lasts as long as a process has it open: who finds himself alone begins anew."""
+        if folder.parent.is_dir():
+            folder.mkdir(exist_ok=True, mode=0o700)
+        self._file = os.open(folder / "clock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            alone = _locked(self._file)
+            if alone or os.fstat(self._file).st_size < _BYTES:
+                os.posix_fallocate(self._file, 0, _BYTES)  # a full disk is found out here, not at a write to the page
+            lead = memoryview(mmap.mmap(self._file, _BYTES)).cast("d")
+            if alone:
+                lead[0] = 0.0
+            fcntl.flock(self._file, fcntl.LOCK_SH)
+        except OSError:
+            os.close(self._file)
+            raise
+        return lead
+
+
+def _locked(file: int) -> bool:
+    """Whether nobody else has it open."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

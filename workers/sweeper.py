@@ -17,12 +17,11 @@ from pipeline.model import Job, StoredRecording
 from pipeline.settings import Settings
 from workers.backfill_care import cancel_jobs, care_for_all
 from workers.callbacks import make_tellers
-from workers.clock import SteadyClock
 from workers.eraser import Eraser
 from workers.hints import BACKFILL_HINTS, HINT_TTL_S, Hints, open_hints, task_for
 from workers.log import logger
 from workers.tidying import remove_dead_work, remove_orphans
-from workers.wiring import connect, open_ledger, open_spools, open_store
+from workers.wiring import connect, open_ledger, open_spools, open_store, steady_clock
 
 BATCH = 1_000
 CROWDED_S = 1.0
@@ -45,7 +44,7 @@ def sweep_for_ever(settings: Settings, stopped: threading.Event, on_ready: threa
 
     Raises Misuse (`missing-setting`) without a broker, PartUnreachable when the ledger is away at the start."""
     broker_url = settings.need("broker_url")
-    ledger, hints, clock = open_ledger(settings), open_hints(broker_url), SteadyClock()
+    ledger, hints, clock = open_ledger(settings), open_hints(broker_url), steady_clock(settings)
     telling = threading.Thread(target=make_tellers(settings, ledger, clock).run, args=(stopped,), name="callbacks")
     telling.start()
     parts = connect(settings, "sweep")

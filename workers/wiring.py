@@ -41,7 +41,7 @@ def connect(settings: Settings, by: str) -> Parts:
         messenger=open_messenger(settings),
         runner=AudioRunner(settings.ffmpeg),
         pacer=RedisPacer(settings.broker_url, settings.line_daily_limit),
-        clock=SteadyClock(),
+        clock=steady_clock(settings),
         rules=rules(settings),
         secret=ledger.install_secret(),
         work_dir=work_dir(settings.home / "work"),
@@ -72,14 +72,19 @@ def open_ledger(settings: Settings) -> SqlLedger:
     if settings.ledger_url.startswith("sqlite"):
         make_home(settings.home)
     migrate(settings.ledger_url)
-    return SqlLedger(settings.ledger_url, SteadyClock())
+    return SqlLedger(settings.ledger_url, steady_clock(settings))
+
+
+def steady_clock(settings: Settings) -> SteadyClock:
+    """The clock that the processes of this home share."""
+    return SteadyClock(settings.home / "run")
 
 
 def open_tokens(settings: Settings) -> TokenBook:
     """The tokens of the HTTP door."""
     from pipeline.ledger.tokens import TokenBook
 
-    return TokenBook(open_ledger(settings).database, SteadyClock())
+    return TokenBook(open_ledger(settings).database, steady_clock(settings))
 
 
 def open_refusals(settings: Settings) -> RefusalBook:

@@ -54,7 +54,7 @@ LINQ_FAULTS: dict[str, dict[str, object]] = {
 
 @dataclass
 class Scene:
-    """A run, for those who break something in it. orders: all that were accepted so far."""
+    """A run, for those who break something in it. orders: all that were accepted so far. asking: held by who asks."""
 
     system: System
     dice: random.Random
@@ -62,6 +62,7 @@ class Scene:
     scratch: Path
     orders: list[Order] = field(default_factory=list)
     stopped: threading.Event = field(default_factory=threading.Event)
+    asking: threading.Lock = field(default_factory=threading.Lock)
     clock: WallClock | None = None
 
     def hold(self, least_s: float, most_s: float) -> None:
@@ -221,9 +222,10 @@ def _restore(scene: Scene) -> None:
     elif system.ledger_file:
         put_back(copy, system.ledger_file)
     system.start()
-    for order in list(scene.orders):
-        while not system.accept(order) and not scene.stopped.is_set():
-            scene.hold(0.2, 1)
+    with scene.asking:  # in the order in which they asked first: new orders come after those that were forgotten
+        for order in list(scene.orders):
+            while not system.accept(order) and not scene.stopped.is_set():
+                scene.hold(0.2, 1)
 
 
 def _kill_database(scene: Scene) -> None:

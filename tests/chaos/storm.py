@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tests.chaos.faults import Scene, kinds
 from tests.chaos.jumps import jumping
-from tests.chaos.systems import NOT_SENT, SENT, Belief, Order, System, Truth, chats, truth_of
+from tests.chaos.systems import NOT_SENT, SENT, Belief, Memoline, Order, System, Truth, chats, truth_of
 from tests.support.recordings import make_ogg, make_wav
 
 TMPFS_MB = 600
@@ -105,7 +105,27 @@ def _run(scene: Scene, orders: Sequence[Order], size: Size, small: bool, say: Ca
     settled_after_s = time.monotonic() - calm_at_s if settled else None
     accepted = list(scene.orders)
     beliefs = scene.system.beliefs(accepted)
-    return judge(scene.system, accepted, beliefs, truth_of(scene.system), settled_after_s, struck)
+    truth = truth_of(scene.system)
+    if isinstance(scene.system, Memoline):
+        for order in accepted:
+            late = order.number in _overtaken(truth.by_chat[order.chat_id], beliefs)
+            if why := "came after a later one" if late else broken(order, beliefs.get(order.number), truth):
+                say("\n      ".join([f"order {order.number}, {why}:", *scene.system.story(order)]))
+    return judge(scene.system, accepted, beliefs, truth, settled_after_s, struck)
+
+
+def broken(order: Order, belief: Belief | None, truth: Truth) -> str | None:
+    """What went wrong with an order; None where nothing did."""
+    there = truth.all.count(order.number)
+    if there > 1:
+        return f"there {there} times"
+    if belief is None or not belief.ended:
+        return None if there else "lost"
+    if belief.state == "HELD" and (there or not belief.doubt):
+        return "held without need"
+    if belief.state in SENT and not there:
+        return "said to be there"
+    return "said not to be there" if belief.state in NOT_SENT and there and belief.code != "not-delivered" else None
 
 
 def judge(
@@ -145,7 +165,7 @@ def judge(
         held=held,
         needless=needless,
         refused=refused,
-        overtaken=sum(_overtaken(numbers, beliefs) for numbers in truth.by_chat.values()),
+        overtaken=sum(len(_overtaken(numbers, beliefs)) for numbers in truth.by_chat.values()),
         posts=truth.posts,
         settled_after_s=settled_after_s,
         struck=struck + Counter({f"fired: {kind}": count for kind, count in truth.faults.items()}),
@@ -153,14 +173,15 @@ def judge(
     )
 
 
-def _overtaken(numbers: Sequence[int | None], beliefs: dict[int, Belief]) -> int:
-    """How many came after one that was registered later. The second and further memos of an order do not count."""
-    latest, late, seen = 0, 0, set()
+def _overtaken(numbers: Sequence[int | None], beliefs: dict[int, Belief]) -> list[int]:
+    """Those that came after one that was registered later. The second and further memos of an order do not count."""
+    latest, late, seen = 0, list[int](), set[int]()
     for number in numbers:
         if number is None or number in seen or number not in beliefs:
             continue
         seen.add(number)
-        late += beliefs[number].sequence < latest
+        if beliefs[number].sequence < latest:
+            late.append(number)
         latest = max(latest, beliefs[number].sequence)
     return late
 
@@ -170,8 +191,11 @@ def _order_all(scene: Scene, orders: Sequence[Order], every_s: float) -> None:
     for order in orders:
         while not scene.stopped.is_set():
             begun_s = time.monotonic()
-            if scene.system.accept(order):
-                scene.orders.append(order)
+            with scene.asking:
+                accepted = scene.system.accept(order)
+                if accepted:
+                    scene.orders.append(order)
+            if accepted:
                 break
             scene.stopped.wait(0.5)
         scene.stopped.wait(max(0.0, every_s * 0.9 - (time.monotonic() - begun_s)))

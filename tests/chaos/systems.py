@@ -95,6 +95,7 @@ class System(Protocol):
     def leader(self, part: str) -> int | None: ...
     def busy(self) -> bool: ...
     def beliefs(self, orders: Iterable[Order]) -> dict[int, Belief]: ...
+    def story(self, order: Order) -> list[str]: ...
     def number_of(self, file_name: str) -> int | None: ...
 
 
@@ -190,6 +191,16 @@ class Memoline(Stack):
             if (job := jobs.get(order.key))
         }
 
+    def story(self, order: Order) -> list[str]:
+        ledger = SqlLedger(self.settings.ledger_url, SteadyClock())
+        try:
+            found = [job for job in ledger.jobs(chat_id=order.chat_id) if job.key == order.key]
+            return [
+                f"{at.at:.1f} {at.to_state} {at.code} {at.by}" for job in found for at in ledger.history(job.job_id)
+            ]
+        finally:
+            ledger.close()
+
     def number_of(self, file_name: str) -> int | None:
         return self._names.get(file_name.rsplit(".", 1)[0])
 
@@ -260,6 +271,9 @@ class Naive(Stack):
             state = str(self._answers.AsyncResult(task_id).state) if task_id else "PENDING"
             found[order.number] = Belief(state=state, ended=state in ("SUCCESS", "FAILURE"), sequence=order.number)
         return found
+
+    def story(self, order: Order) -> list[str]:
+        return [f"task {self._sent.get(order.number)}"]
 
     def number_of(self, file_name: str) -> int | None:
         number = file_name.split("-", 1)[0]
