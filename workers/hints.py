@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from pipeline.ledger.states import POLLED
 from pipeline.model import Job, State
@@ -69,14 +70,18 @@ class Hints:
 
     def queue_length(self, queue: str) -> int:
         """Messages that wait in a queue. Raises what the broker's client raises."""
-        with self._app.connection_for_write() as connection:  # type: ignore[union-attr]
-            client = connection.default_channel.client
+        with self._client() as client:
             return int(client.llen(queue))
 
     def _first(self, name: str, ttl_s: int) -> bool:
-        with self._app.connection_for_write() as connection:  # type: ignore[union-attr]
-            client = connection.default_channel.client
+        with self._client() as client:
             return bool(client.set(f"hint:{name}", 1, nx=True, ex=ttl_s))
+
+    @contextmanager
+    def _client(self) -> Iterator[Any]:
+        """Redis, over a connection of the app's pool: opening one for each hint took most of the sweeper's time."""
+        with self._app.connection_or_acquire() as connection:  # type: ignore[union-attr]
+            yield connection.default_channel.client
 
 
 def open_hints(broker_url: str | None) -> Hints:

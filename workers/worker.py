@@ -99,7 +99,7 @@ def _arguments(kind: Kind) -> list[str]:
         if kind == "audio"
         else ["--pool", "threads", "--concurrency", str(SEND_THREADS)]
     )
-    quiet = ["--without-gossip", "--without-mingle", "--loglevel", "INFO"]
+    quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "INFO"]
     # What is registered anew waits for what can be sent.
     queues = ",".join((*QUEUES[kind], *((QUEUE,) if kind == "send" else ())))
     return ["worker", "--queues", queues, "--hostname", f"{kind}@%h", *pool, *quiet]

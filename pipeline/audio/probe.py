@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from pipeline.audio import boxes, child, downmix, kept, report, sniff, tags
+from pipeline.audio import boxes, child, downmix, glance, kept, report, sniff, tags
 from pipeline.audio.transcode import EVEN
 from pipeline.errors import Misuse, RecordingRejected, ToolFailed
 from pipeline.recordings import Probe
@@ -70,6 +70,30 @@ def probe(path: Path, ffmpeg: str, keep: Sequence[str] = ()) -> Probe:
         ["-loglevel", "info", *child.input_args(sniffed.demuxer, path, sniffed.skip_bytes)],
         child.Limits(wall_s=HEADER_WALL_S, file_bytes=1 << 24),
     )
+    return _facts(path, sniffed, done, keep)
+
+
+def probe_hearing(
+    path: Path, ffmpeg: str, limit_s: float | None, keep: Sequence[str] = ()
+) -> tuple[Probe, Heard | None]:
+    """`probe` and `hear` of a short recording at one start of ffmpeg, which costs as much as seconds of decoding. None
+    for what could not be heard: where `hear` would say why. Raises as `probe` does."""
+    sniffed = sniff.look(path)
+    source, seem = child.input_args(sniffed.demuxer, path, sniffed.skip_bytes), glance.channels(path, sniffed)
+    limits = child.Limits(wall_s=HEADER_WALL_S, file_bytes=1 << 26)
+    try:
+        done = child.run(ffmpeg, _hearing_args(source, limit_s, seem), limits)
+    except (RecordingRejected, ToolFailed):
+        return probe(path, ffmpeg, keep), None  # its header may be all that there is to say
+    if done.out_of_time:
+        return probe(path, ffmpeg, keep), None
+    facts = _facts(path, sniffed, done, keep)
+    if not report.counts(done.report).samples or facts.audio[0].channels == 2 != seem:
+        return facts, None
+    return facts, _within(heard_in(done.report, facts, whole=True), limit_s)
+
+
+def _facts(path: Path, sniffed: sniff.Sniffed, done: child.Finished, keep: Sequence[str]) -> Probe:
     header = report.header(done.report)
     if not header.opened:
         raise _refused(done)
@@ -110,18 +134,22 @@ def _refused(done: child.Finished) -> RecordingRejected:
 
 def hear(facts: Probe, ffmpeg: str, limit_s: float | None) -> Heard:
     """Decode the first audio stream, at most limit_s seconds of it, and measure its levels. Writes nothing."""
-    stream = facts.audio[0]
-    # Seconds of sound, not of time stamps: with `-t` a recording that paused would seem to end at its gap.
-    keep = [EVEN, f"atrim=end={limit_s:.3f}"] if limit_s else []
-    args = [
-        *("-loglevel", "verbose", *child.input_args(facts.demuxer or "", facts.path, facts.skip_bytes)),
-        *("-map", "0:a:0", "-vn", "-sn", "-dn"),
-        *("-af", ",".join([*keep, downmix.measuring_filter(stream.channels)]), "-f", "null", "-"),
-    ]
+    source = child.input_args(facts.demuxer or "", facts.path, facts.skip_bytes)
+    args = _hearing_args(source, limit_s, facts.audio[0].channels)
     done = child.run(ffmpeg, args, child.Limits(wall_s=wall_s(facts, limit_s), file_bytes=1 << 26))
     if done.out_of_time:
         raise ToolFailed(done.argv, done.returncode, done.report)
-    heard = heard_in(done.report, facts, whole=True)
+    return _within(heard_in(done.report, facts, whole=True), limit_s)
+
+
+def _hearing_args(source: Sequence[str], limit_s: float | None, channels: int) -> list[str]:
+    # Seconds of sound, not of time stamps: with `-t` a recording that paused would seem to end at its gap.
+    keep = [EVEN, f"atrim=end={limit_s:.3f}"] if limit_s else []
+    filters = ",".join([*keep, downmix.measuring_filter(channels)])
+    return ["-loglevel", "verbose", *source, *("-map", "0:a:0", "-vn", "-sn", "-dn"), "-af", filters, "-f", "null", "-"]
+
+
+def _within(heard: Heard, limit_s: float | None) -> Heard:
     return replace(heard, whole=limit_s is None or heard.duration_s < limit_s - 0.1)
 
 
@@ -138,7 +166,8 @@ def heard_in(text: str, facts: Probe, *, whole: bool) -> Heard:
     return Heard(
         whole=whole, samples=found.samples, duration_s=found.samples / (stream.sample_rate_hz or 1),
         decode_errors=found.decode_errors, packets=found.packets, packet_bytes=found.packet_bytes,
-        levels=report.levels(text) or peaks, peak_db=max((level.peak_db for level in peaks), default=0.0),
+        levels=(report.levels(text) if stream.channels == 2 else ()) or peaks,
+        peak_db=max((level.peak_db for level in peaks), default=0.0),
         gave_up=report.gave_up(text),
     )  # fmt: skip
 

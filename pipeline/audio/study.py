@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeline.audio import downmix, fit, plan, probe
-from pipeline.audio.formats import M4A, TELLS_LENGTH
+from pipeline.audio import downmix, fit, plan, probe, sniff
+from pipeline.audio.formats import ACCEPTED, M4A, TELLS_LENGTH
 from pipeline.audio.prove import Proof
 from pipeline.errors import RecordingRejected
 from pipeline.recordings import Action, AudioSettings, Memo, Plan, Probe
 
 _TELL_NO_LENGTH = frozenset({"ogg", "aac", "amr", "mp3"})
 """Containers whose length is guessed from their beginning, or that follow each other in one file: it is counted."""
+_SHORT_BYTES = 1 << 20
+"""Up to this size starting ffmpeg costs as much as decoding, so that both are done at one start."""
 _SHORT_S = 120.0
 """Below this two channels are not listened to before: an encode for nothing costs too little."""
 
@@ -57,10 +59,10 @@ def study(path: Path, ffmpeg: str, settings: AudioSettings, *, to_make: bool = F
 
     Raises RecordingRejected where the file holds no sound; a plan to reject is returned, not raised.
     """
-    facts = probe.probe(path, ffmpeg, settings.keep_tags)
+    facts, early = _look(path, ffmpeg, settings, to_make)
     if what := plan.beyond(facts):
         raise RecordingRejected("unsupported", f"Its header says {what}, which no sound has: export it again.")
-    heard = _listen(facts, ffmpeg, settings, to_make)
+    heard = _listen(facts, ffmpeg, settings, to_make, early)
     # The parts of a split are not measured one by one.
     if not (heard and heard.whole) and _must_count(facts, to_make and settings.overflow != "split"):
         facts = replace(facts, duration_s=probe.run_length_s(facts, ffmpeg) or facts.duration_s)
@@ -80,14 +82,25 @@ def _must_count(facts: Probe, to_make: bool) -> bool:
     )
 
 
-def _listen(facts: Probe, ffmpeg: str, settings: AudioSettings, to_make: bool) -> probe.Heard | None:
+def _look(path: Path, ffmpeg: str, settings: AudioSettings, to_make: bool) -> tuple[Probe, probe.Heard | None]:
+    """The header, and at the same start of ffmpeg as much of the sound of a short recording as will be asked for."""
+    size_bytes, container = path.stat().st_size, sniff.look(path).container
+    may_pass = container in ACCEPTED and size_bytes < settings.max_bytes
+    if size_bytes > _SHORT_BYTES or settings.loudness == "speech" or not (may_pass or not to_make):
+        return probe.probe(path, ffmpeg, settings.keep_tags), None
+    return probe.probe_hearing(path, ffmpeg, None if may_pass else probe.SOUND_SHOWN_S, settings.keep_tags)
+
+
+def _listen(
+    facts: Probe, ffmpeg: str, settings: AudioSettings, to_make: bool, early: probe.Heard | None
+) -> probe.Heard | None:
     """Decode as much as the plan depends on: all of what may pass as it is, of what will be encoded the beginning, or,
-    where it is short and heard while it is encoded, nothing."""
+    where it is short and heard while it is encoded, nothing. early: what was heard already."""
     accepted = plan.accepted_type(facts) is not None
     fits = facts.size_bytes < settings.max_bytes
     may_be_copied = plan.copyable(facts) or (accepted and facts.has_tags)
     if (accepted and fits) or (may_be_copied and plan.may_fit(facts, settings)):
-        return probe.hear(facts, ffmpeg, None)
+        return early if early and early.whole else probe.hear(facts, ffmpeg, None)
     if settings.loudness == "speech":
         return probe.hear(facts, ffmpeg, _most_s(settings))
     # What is cut by copy is heard where it was made, as the copy's proof.
@@ -97,7 +110,7 @@ def _listen(facts: Probe, ffmpeg: str, settings: AudioSettings, to_make: bool) -
         and (facts.audio[0].channels != 2 or (facts.duration_s and facts.duration_s < _SHORT_S))
     ):
         return None
-    heard = probe.hear(facts, ffmpeg, probe.SOUND_SHOWN_S)
+    heard = early or probe.hear(facts, ffmpeg, probe.SOUND_SHOWN_S)
     return heard if heard.samples else probe.hear(facts, ffmpeg, None)
 
 

@@ -13,11 +13,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from botocore.handlers import add_expect_header
 from botocore.session import Session
 
 from pipeline.disk import disk_trouble
@@ -102,7 +103,7 @@ def make_client(config: S3Config, service: str, endpoint_url: str | None) -> Any
     profile, its config file and its CA bundle concern another S3 than ours."""
     session = Session(session_vars=_NOTHING_OF_THE_MACHINE if config.access_key_id else None)
     loopback = (urlsplit(endpoint_url or "").hostname or "") in ("127.0.0.1", "localhost", "::1")
-    return session.create_client(
+    client = session.create_client(
         service,
         region_name=config.region,
         endpoint_url=endpoint_url,
@@ -120,6 +121,9 @@ def make_client(config: S3Config, service: str, endpoint_url: str | None) -> Any
             proxies={} if loopback else None,
         ),
     )
+    # Else each PUT first asks whether it may go on ("100 Continue"): one more way to S3 and back.
+    client.meta.events.unregister("before-call.s3", add_expect_header)
+    return client
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -174,12 +178,11 @@ class S3:
         )
 
     def put_new(self, bucket: str, key: str, path: Path, headers: Mapping[str, str], sha256: str) -> None:
-        """Store a file under a name that nobody has yet, or that has these bytes already. headers: ContentType,
+        """Store a memo under a name that nobody has yet, or that has these bytes already. headers: ContentType,
         CacheControl, ContentDisposition.
 
         Raises JobFailed (`name-taken`) where other bytes are there."""
-        with path.open("rb") as body:
-            there = self._put_once(bucket, key, body, {_SHA256: sha256}, headers)
+        there = self._put_once(bucket, key, path.read_bytes(), {_SHA256: sha256}, headers)
         if there is not None and there.metadata.get(_SHA256) != sha256:
             raise JobFailed("name-taken", f"Another object is at s3://{bucket}/{key} already.")
 
@@ -191,7 +194,7 @@ class S3:
         self,
         bucket: str,
         key: str,
-        body: BinaryIO | bytes,
+        body: bytes,
         metadata: Mapping[str, str],
         headers: Mapping[str, str],
     ) -> Head | None:
@@ -214,8 +217,7 @@ class S3:
                 there = self.head(bucket, key)
                 if there is not None:
                     return None if there.metadata.get(_TOKEN) == token else there
-                if not isinstance(body, bytes):  # another write was under way, and failed
-                    body.seek(0)
+                # Else another write was under way, and failed.
         raise PartUnreachable("s3-unreachable", f"s3://{bucket}/{key} is written by others all the time: try again.")
 
     def read(self, bucket: str, key: str, max_bytes: int | None = None) -> bytes | None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -334,3 +335,21 @@ def test_copies_in_the_bucket_are_found_by_their_age(
     assert f"s3://{settings.inbox_bucket}/dropped.ogg" not in list(spool.made_before(now + 3_600))
     store.discard(StoredRecording(uri=stored.uri, name="", size_bytes=0))
     assert stored.uri not in list(spool.made_before(now + 3_600))
+
+
+def test_each_step_makes_one_request(s3: S3, store: MemoStore, tmp_path: Path) -> None:
+    """Fetching, hosting, an intent, a receipt; and hosting does not ask first whether it may continue."""
+    asked: list[tuple[str, bool]] = []
+
+    def note(request: Any, **_: object) -> None:
+        asked.append((request.method, "Expect" in request.headers))
+
+    s3.client.meta.events.register("before-send.s3", note)
+    hosted = store.host(a_memo(tmp_path), uuid.uuid4().hex, 1)
+    store.fetch(
+        StoredRecording(uri=f"s3://{s3.need_bucket()}/{hosted.object_key}", name="a", size_bytes=1), tmp_path / "b"
+    )
+    journal, job_id = S3Journal(s3), uuid.uuid4().hex
+    journal.begin(job_id, Attempt(number=1, at=1.0, epoch=1))
+    journal.end(job_id, 1, Outcome(kind=OutcomeKind.ACCEPTED, code="", message=""))
+    assert asked == [("PUT", False), ("GET", False), ("PUT", False), ("PUT", False)]

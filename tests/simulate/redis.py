@@ -52,7 +52,7 @@ class Redis:
             self.world.sim.wake(self.idle[queue].pop(0))
 
     @contextmanager
-    def connection_for_write(self) -> Iterator[Redis]:
+    def connection_or_acquire(self) -> Iterator[Redis]:
         yield self
 
     @property
