@@ -18,8 +18,10 @@ from tests.support.story import Stage, build_stage, request
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Stage:
-    """A fresh stage."""
-    return build_stage(tmp_path)
+    """A stage whose ledger is connected: the first connection of a process asks the database what it is."""
+    stage = build_stage(tmp_path)
+    stage.ledger.flag("any")
+    return stage
 
 
 @contextmanager
