@@ -18,9 +18,9 @@ from tests.support.story import Stage, build_stage, request
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Stage:
-    """A stage whose ledger is connected: the first connection of a process asks the database what it is."""
+    """A stage of a process that has been at work: the first one makes the install's secret."""
     stage = build_stage(tmp_path)
-    stage.ledger.flag("any")
+    stage.ledger.install_secret()
     return stage
 
 
