@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full simulate chaos fuzz fuzz-http up down lint docs bench bench-bucket bench-http bench-jobs bench-listing bench-long bench-sound bench-webhooks lock clean
+.PHONY: help setup demo test test-full simulate chaos fuzz fuzz-http up down lint docs bench bench-bucket bench-http bench-jobs bench-listing bench-long bench-sound bench-plans bench-webhooks lock clean
 
 PYTHON ?= python3
 SEED ?= 1
@@ -83,6 +83,9 @@ bench-sound: $(DEV) $(SOUND)  ## PESQ and STOI of each bitrate (PESQ needs a C c
 
 bench-webhooks: $(DEV)  ## webhooks at 200 and 1,000 a second, SQLite and PostgreSQL, with kill -9
 	.venv/bin/python -m tests.bench.webhooks
+
+bench-plans: $(DEV)  ## the sweeper's and listings' queries over up to 1,000,000 finished jobs, SQLite and PostgreSQL
+	.venv/bin/python -m tests.bench.plans
 
 lock: $(DEV)  ## resolve the locked versions anew
 	.venv/bin/python -m pip $(PIP_INSTALL) uv

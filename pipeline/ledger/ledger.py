@@ -192,8 +192,9 @@ class SqlLedger(EraseLedger, ChatLedger, BackfillLedger):
         with self.database.read() as connection:
             running = list(connection.execute(queries.running_backfills()).scalars())
             asked = (*queries.due(now, limit), *queries.waiting_by_backfill(now, running, limit))
-            kinds = [_jobs(connection, statement) for statement in asked]
-        return queries.fair(kinds, limit)
+            kinds = [connection.execute(statement).mappings().all() for statement in asked]
+        # Only of those that are taken a job is made: that costs more than reading a row.
+        return tuple(to_job(row) for row in queries.fair(kinds, limit))
 
     def jobs(
         self,

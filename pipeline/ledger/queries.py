@@ -14,6 +14,7 @@ from typing import Any, Final
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
+    RowMapping,
     ScalarSelect,
     Select,
     and_,
@@ -39,7 +40,7 @@ from pipeline.ledger.states import (
 )
 from pipeline.ledger.tables import ZERO, backfills, fixed, in_states, jobs
 from pipeline.messages import StatusReport
-from pipeline.model import Job, Lane, State
+from pipeline.model import Lane, State
 
 _EARLIER: Final = jobs.alias("earlier")
 _LANES: Final[tuple[Lane, Lane]] = ("live", "backfill")
@@ -140,10 +141,10 @@ def _timed(now: float, limit: int) -> tuple[Select[Any], ...]:
     )
 
 
-def fair(kinds: Sequence[Sequence[Job]], limit: int) -> tuple[Job, ...]:
-    """At most `limit` jobs, one of each kind in turn, so that no crowd of one kind hides the others."""
+def fair(kinds: Sequence[Sequence[RowMapping]], limit: int) -> tuple[RowMapping, ...]:
+    """At most `limit` rows of jobs, one of each kind in turn, so that no crowd of one kind hides the others."""
     mixed = chain.from_iterable(zip_longest(*kinds))
-    return tuple([job for job in mixed if job is not None][:limit])
+    return tuple([row for row in mixed if row is not None][:limit])
 
 
 def listed(
