@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full simulate chaos fuzz fuzz-http up down lint docs bench bench-bucket bench-http bench-jobs bench-listing bench-long bench-sound bench-plans bench-webhooks lock clean
+.PHONY: help setup demo test test-full simulate chaos fuzz fuzz-http up down lint docs bench bench-bucket bench-http bench-jobs bench-listing bench-long bench-sound bench-plans bench-webhooks lock clean sbom audit
 
 PYTHON ?= python3
 SEED ?= 1
@@ -10,6 +10,7 @@ RUN := .venv/.run-installed
 DEV := .venv/.dev-installed
 SOUND := .venv/.sound-installed
 S3 := .venv-ministack/.installed
+AUDIT := .venv-audit/.installed
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -87,15 +88,28 @@ bench-webhooks: $(DEV)  ## webhooks at 200 and 1,000 a second, SQLite and Postgr
 bench-plans: $(DEV)  ## the sweeper's and listings' queries over up to 1,000,000 finished jobs, SQLite and PostgreSQL
 	.venv/bin/python -m tests.bench.plans
 
+# What a release runs on, and under which licences.
+sbom: $(RUN) $(AUDIT)  ## build/sbom.cdx.json (CycloneDX) and build/licences.md of what is installed to run
+	@mkdir -p build
+	@.venv-audit/bin/cyclonedx-py requirements requirements/run.txt --pyproject pyproject.toml --output-reproducible --of JSON -o build/sbom.cdx.json 2>/dev/null
+	@.venv-audit/bin/pip-licenses --python .venv/bin/python --from=mixed --order=name --with-urls --format=markdown \
+		--packages $$(sed -E 's/[=<> ;].*//' requirements/run.txt) --output-file build/licences.md >/dev/null
+	@echo "build/sbom.cdx.json build/licences.md"
+
+# Strict: where the data on vulnerabilities cannot be reached, nothing was audited, and that is no success.
+audit: $(AUDIT)  ## ask for known vulnerabilities of what is installed to run
+	.venv-audit/bin/pip-audit --strict --no-deps --disable-pip -r requirements/run.txt
+
 lock: $(DEV)  ## resolve the locked versions anew
 	.venv/bin/python -m pip $(PIP_INSTALL) uv
 	.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate --extra local --extra png --extra postgresql pyproject.toml -o requirements/run.txt
 	.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate -c requirements/run.txt requirements/dev.in -o requirements/dev.txt
 	.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate requirements/ministack.in -o requirements/ministack.txt
 	.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate requirements/sound.in -o requirements/sound.txt
+	.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate requirements/audit.in -o requirements/audit.txt
 
 clean: down  ## remove what was installed and made, not the recordings you sent
-	rm -rf .venv .venv-ministack .memoline-demo build *.egg-info
+	rm -rf .venv .venv-ministack .venv-audit .memoline-demo build *.egg-info
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -113,6 +127,11 @@ $(DEV): $(RUN) requirements/dev.txt
 
 $(SOUND): $(DEV) requirements/sound.txt
 	.venv/bin/python -m pip $(PIP_INSTALL) -r requirements/sound.txt
+	@touch $@
+
+$(AUDIT): requirements/audit.txt
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/python -m pip $(PIP_INSTALL) -r requirements/audit.txt
 	@touch $@
 
 $(S3): requirements/ministack.txt
