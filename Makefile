@@ -73,7 +73,7 @@ bench: $(DEV)  ## ratios against a naive pipeline, measured in one run
 bench-bucket: $(DEV) $(S3)  ## 1,000 dropped recordings, bad events, kill -9 of the watcher
 	.venv/bin/python -m tests.bench.bucket --seed $(SEED)
 
-bench-listing: $(DEV) $(S3)  ## what a listing of an inbox of 100,000 objects costs
+bench-listing: $(DEV)  ## what a listing of an inbox of 100,000 objects costs
 	.venv/bin/python -m tests.bench.listing
 
 bench-long: $(DEV)  ## the same for recordings of 60 minutes; takes long
