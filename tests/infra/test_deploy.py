@@ -16,6 +16,7 @@ from infra.local.s3 import REGION, S3Access
 from pipeline import erasing, jobs
 from pipeline.hosting.invalidation import Invalidation
 from pipeline.hosting.journal import S3Journal
+from pipeline.hosting.names import identity_of_object
 from pipeline.hosting.s3 import S3, S3Config
 from pipeline.hosting.store import MemoStore
 from pipeline.model import State, StoredRecording
@@ -189,7 +190,8 @@ def test_erasing_leaves_nothing_and_lets_the_cdn_forget(
     key, stage = f"{CHAT}/erased.ogg", build_stage(tmp_path)
     versions = [s3.put_object(Bucket=inbox, Key=key, Body=body)["VersionId"] for body in (b"older", b"sound")]
     stored = StoredRecording(uri=f"s3://{inbox}/{key}", name="erased.ogg", size_bytes=5, version=versions[1])
-    job = jobs.register(stage.parts, replace(request("one"), recording=stored))
+    identity = identity_of_object(inbox, key, versions[1])
+    job = jobs.register(stage.parts, replace(request(identity), recording=stored, source=stored.uri))
     sent = jobs.prepare(stage.parts, job.job_id) and jobs.deliver(stage.parts, job.job_id)
     assert sent and sent.hosted and sent.state is State.SENT
     s3.put_object(Bucket=bucket, Key=sent.hosted.object_key, Body=b"memo")

@@ -212,8 +212,7 @@ def there(inbox: Inbox, prefix: str = "") -> list[str]:
     return sorted(version.key for version in inbox.desk.s3.versions(inbox.bucket, prefix))
 
 
-@pytest.mark.parametrize("results", ["result/", "beside"])
-@pytest.mark.parametrize("versioned", [False, True])
+@pytest.mark.parametrize(("versioned", "results"), [(False, "result/"), (True, "beside")])
 def test_an_erased_job_leaves_neither_result_nor_recording(
     s3_stack: Settings, tmp_path: Path, versioned: bool, results: str
 ) -> None:
