@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full simulate chaos fuzz fuzz-http up down lint docs bench bench-bucket bench-http bench-jobs bench-listing bench-long bench-sound bench-plans bench-webhooks lock clean sbom audit
+.PHONY: help setup demo test test-full simulate chaos fuzz fuzz-http up down lint docs bench bench-backfill bench-bucket bench-http bench-jobs bench-listing bench-long bench-sound bench-plans bench-webhooks lock clean sbom audit
 
 PYTHON ?= python3
 SEED ?= 1
@@ -66,6 +66,9 @@ docs: $(DEV)  ## the pages of docs/ as a site in build/site, with nothing loaded
 
 bench-jobs: $(DEV) $(S3)  ## whole jobs a second and their CPU beside the naive worker, in interleaved rounds
 	.venv/bin/python -m tests.bench.jobs
+
+bench-backfill: $(DEV) $(S3)  ## rows a second and memory of a backfill, and what live memos wait beside one
+	.venv/bin/python -m tests.bench.backfill
 
 bench: $(DEV)  ## ratios against a naive pipeline, measured in one run
 	.venv/bin/python -m tests.bench
