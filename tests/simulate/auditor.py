@@ -11,6 +11,7 @@ from typing import Any
 from pipeline.model import Job, State
 from pipeline.ports import Rules
 from tests.simulate.scheduler import Process, Task
+from tests.simulate.splits import SplitRules
 from tests.simulate.world import Message, Post, World
 
 OPEN = ("RECEIVED", "PREPARING", "HOSTED", "SENDING", "UNCONFIRMED")
@@ -49,6 +50,11 @@ class Auditor:
         self.poisoned: Counter[str] = Counter()
         self.wiped_at = float("-inf")
         self.seen: Counter[str] = Counter()
+        self.splits = SplitRules(world, self.ask, self.fail)
+
+    def ask(self, statement: str, *values: object) -> list[Any]:
+        """Rows of the ledger."""
+        return self.rows(statement, *values)
 
     def fail(self, what: str) -> None:
         """Raises Broken."""
@@ -76,6 +82,12 @@ class Auditor:
             self.sending[job.job_id] = self.sim.task
         elif self.sending.get(job.job_id) is self.sim.task:
             del self.sending[job.job_id]
+        if job.spans:
+            self.splits.on_split(job)
+        elif job.parent_id:
+            self.splits.check_whole(job.parent_id)
+        if job.spans:
+            return
         if job.state in ARRIVED:
             self._check_arrived(job)
         elif job.state in NOT_SENT:
@@ -149,8 +161,9 @@ class Auditor:
     def on_restore(self) -> None:
         """An old copy of the ledger is in place: what it says may be out of date until somebody looks."""
         self.stale = {job_id for (job_id,) in self.rows("select job_id from jobs")}
-        self.restored |= self.stale | set(self.world.by_job)
-        self.doubt |= self.stale | set(self.world.by_job)
+        sent = set(self.world.by_job) | {self.splits.wholes.get(job_id, job_id) for job_id in self.world.by_job}
+        self.restored |= self.stale | sent
+        self.doubt |= self.stale | sent
         self.sending.clear()
         self.poisoned.clear()
         self.preparing.clear()
@@ -169,19 +182,23 @@ class Auditor:
     def _check_turn(self, job: Job) -> None:
         """Order: nothing earlier of the lane may still be on its way, and nothing of the lane may be in the air."""
         earlier = self.rows(
-            "select job_id, state, not_before, seq from jobs where chat_id = ? and lane = ? and job_id != ? "
-            "and state in ('RECEIVED', 'PREPARING', 'HOSTED', 'SENDING', 'UNCONFIRMED')",
+            "select job_id, state, not_before, seq from jobs where chat_id = ? and lane = ? and job_id not in (?, ?) "
+            "and state in ('RECEIVED', 'PREPARING', 'HOSTED', 'SENDING', 'UNCONFIRMED') and parent_id is null",
             job.chat_id,
             job.lane,
             job.job_id,
+            job.parent_id or "",
         )
+        place = self.splits.place_of(job)
+        if job.parent_id:
+            self.splits.check_turn(job)
         for other, state, not_before, seq in earlier:
             # What a restored copy remembers late is in the air although an earlier one is not.
-            remembered = other in self.restored and seq > job.seq
+            remembered = other in self.restored and seq > place
             if state in ("SENDING", "UNCONFIRMED") and not remembered:
                 self.fail(f"{job.job_id[:6]} is sent while {other[:6]} of its lane is {state}")
             late = not_before > self.sim.now() - JUST_DUE_S and state in ("RECEIVED", "PREPARING", "HOSTED")
-            if seq < job.seq and other not in self.reopened and not (not_before and late):
+            if seq < place and other not in self.reopened and not (not_before and late):
                 self.fail(f"{job.job_id[:6]} overtakes {other[:6]}, which is {state}")
 
     def _check_arrived(self, job: Job) -> None:
@@ -227,16 +244,20 @@ class Auditor:
 
     def at_the_end(self, registered: dict[str, str]) -> None:
         """registered: job ids of all requests that were accepted, with their chats."""
-        jobs = {job_id: (state, code) for job_id, state, code in self.rows("select job_id, state, code from jobs")}
+        self.splits.at_the_end(self.reopened | self.restored)
+        found = self.rows("select job_id, state, code, spans is not null from jobs")
+        jobs = {job_id: (state, code) for job_id, state, code, _ in found}
+        wholes = {job_id for job_id, _, _, is_split in found if is_split}
         for job_id in registered:
             if job_id not in jobs:
                 self.fail(f"{job_id[:6]} was accepted and is lost")
         for job_id, (state, code) in jobs.items():
-            if state in OPEN:
+            if state in OPEN and not self.splits.waits_for_a_person(job_id):
                 self.fail(f"{job_id[:6]} is stuck in {state} ({code})")
             here = bool(self.world.arrived(job_id))
             honest = code in ("not-delivered", "outcome-unknown") or job_id in self.decided
             if here and State(state) not in ARRIVED and not honest and job_id not in self.stale:
                 self.fail(f"{job_id[:6]} arrived and ends {state} ({code})")
-            if not self.world.by_job[job_id] and State(state) in ARRIVED and job_id not in self.decided:
+            unsent = not self.world.by_job[job_id] and job_id not in wholes
+            if unsent and State(state) in ARRIVED and job_id not in self.decided:
                 self.fail(f"{job_id[:6]} ends {state} and never arrived")

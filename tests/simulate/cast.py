@@ -86,20 +86,25 @@ class Runner:
             self._auditor.on_poisoned(out_dir.parent.name.split(".")[1])
             sim.task.process.doomed = True
             sim.pause("is killed by its recording")
-        path = out_dir / "memo.m4a"
-        path.write_bytes(content)
-        memo = Memo(
-            action=Action.TRANSCODE,
-            path=path,
-            size_bytes=len(content),
-            duration_s=1.0,
-            bitrate_kbps=64,
-            mime_type="audio/x-m4a",
-            extension="m4a",
-            sha256=hashlib.sha256(content).hexdigest(),
-            reason="simulated",
-        )
-        return (memo,)
+        count = 2 + content[-1] % 2 if content.startswith(b"long") else 1
+        return tuple(_memo(out_dir, content, number) for number in range(count))
+
+
+def _memo(out_dir: Path, content: bytes, number: int) -> Memo:
+    path = out_dir / f"memo-{number}.m4a"
+    path.write_bytes(content + b"+" * number)
+    return Memo(
+        action=Action.TRANSCODE,
+        path=path,
+        size_bytes=len(content) + number,
+        duration_s=1.0,
+        starts_at_s=float(number),
+        bitrate_kbps=64,
+        mime_type="audio/x-m4a",
+        extension="m4a",
+        sha256=hashlib.sha256(content + b"+" * number).hexdigest(),
+        reason="simulated",
+    )
 
 
 class Cast:
@@ -202,6 +207,7 @@ class Cast:
         for number in range(count):
             kind = "bad" if dice.random() < weather.bad_recording else "good"
             kind = "poison" if dice.random() < weather.poison else kind
+            kind = "long" if kind == "good" and number % 6 == 4 else kind
             body = f"{kind} {number}".encode()
             key = f"uploads/{number}"
             self.bucket._put((INBOX, key), body, {})
@@ -330,7 +336,7 @@ class Cast:
         if kind == "cancel":
             decisions.cancel(parts, job)
         elif kind == "retry":
-            self.auditor.reopened.add(job.job_id)
+            self.auditor.reopened |= {job.job_id, *self._parts_of(job)}
             decisions.retry(parts, job)
         else:
             self._resolve(parts, job)
@@ -343,16 +349,22 @@ class Cast:
 
     def _resolve(self, parts: Parts, job: Job) -> None:
         """What he sees in the chat is the truth, and he has waited until nothing can come any more."""
-        if self.world.open_posts(job.job_id):
+        held = next((part for part in self.storage.ledger.parts_of(job.job_id) if part.state is State.HELD), job)
+        if any(self.world.open_posts(one) for one in (held.job_id, *self._parts_of(job))):
             return
-        seen = self.world.arrived(job.job_id)
-        self.auditor.reopened.add(job.job_id)
-        if seen:
+        seen = self.world.arrived(held.job_id)
+        self.auditor.reopened |= {job.job_id, held.job_id}
+        if held is job and any(self.world.arrived(part_id) for part_id in self._parts_of(job)):
+            decisions.resolve(parts, job, resend=True)  # the ledger forgot that it went in parts, and finds them again
+        elif seen:
             decisions.resolve(parts, job, sent=seen[0].message_id)
         elif self.sim.chance(0.7):
             decisions.resolve(parts, job, resend=True)
         else:
             decisions.resolve(parts, job, give_up=True)
+
+    def _parts_of(self, job: Job) -> list[str]:
+        return [part_id for part_id, whole_id in self.auditor.splits.wholes.items() if whole_id == job.job_id]
 
     def bad_luck(self, until_s: float) -> None:
         """Redis wiped, memos that vanish from the bucket, people who opt out."""

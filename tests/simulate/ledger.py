@@ -19,7 +19,19 @@ from tests.simulate.auditor import Auditor
 from tests.simulate.world import World
 
 READS = frozenset(
-    {"get", "heads", "due", "jobs", "counts", "find_message", "reports_for", "flag", "waiting", "last_taken"}
+    {
+        "get",
+        "heads",
+        "due",
+        "jobs",
+        "counts",
+        "find_message",
+        "reports_for",
+        "flag",
+        "waiting",
+        "last_taken",
+        "parts_of",
+    }
 )
 
 
@@ -92,7 +104,7 @@ class Door:
             raise PartUnreachable("ledger-unreachable", "simulated: away")
         before = args[0] if args and isinstance(args[0], Job) else None
         result = real(*args, **kwargs)
-        if name == "move":
+        if name in ("move", "split", "rejoin"):
             sim.note(
                 f"  {before and before.job_id[:6]} {before and before.state} -> {result.state} {result.code or ''}"
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -11,9 +11,10 @@ from unittest.mock import patch
 import linq
 from sqlalchemy import update
 
-from pipeline import delivery, lease, reconcile
+from pipeline import delivery, lease, reconcile, splitting
 from pipeline.hosting.journal import S3Journal
-from pipeline.ledger import changes
+from pipeline.hosting.names import random_identity
+from pipeline.ledger import changes, splits, turns
 from pipeline.ledger.ledger import SqlLedger
 from pipeline.ledger.rows import to_job
 from pipeline.ledger.tables import jobs as jobs_table
@@ -26,7 +27,7 @@ from pipeline.sending.outcomes import from_transport
 from tests.simulate.redis import Pacer
 
 _move, _get, _heads, _due = SqlLedger.move, LinqMessenger._get, SqlLedger.heads, SqlLedger.due
-_begin = S3Journal.begin
+_begin, _turn = S3Journal.begin, turns.turn
 _client = linq.LinqAPIV3
 
 
@@ -81,6 +82,14 @@ def _overlooks_lapsed_claims(self: SqlLedger, now: float, limit: int) -> tuple[J
     return tuple(job for job in _due(self, now, limit) if job.state is not State.PREPARING)
 
 
+def _last_part_first(parts: Sequence[Job]) -> Job | None:
+    return _turn(tuple(reversed(parts)))
+
+
+def _names_parts_by_chance(_job_id: str, _part_no: int) -> str:
+    return random_identity()
+
+
 MUTANTS: dict[str, tuple[tuple[Any, str, Any], ...]] = {
     "commits SENDING after the POST": ((SqlLedger, "move", _commits_after_the_post),),
     "lets the SDK repeat the POST": ((linq, "LinqAPIV3", lambda **given: _client(**{**given, "max_retries": 2})),),
@@ -102,6 +111,10 @@ MUTANTS: dict[str, tuple[tuple[Any, str, Any], ...]] = {
     "writes no intent": ((S3Journal, "begin", lambda *_: True),),
     "never asks whose intent it is": ((S3Journal, "begin", _never_asks_whose_intent_it_is),),
     "ignores opt-outs": ((delivery, "blocked", lambda *_: False),),
+    "sends the last part of a split first": ((turns, "turn", _last_part_first),),
+    "names the parts of a split by chance": ((splitting, "identity_of_part", _names_parts_by_chance),),
+    "lets a split not follow its parts": ((splits, "follow", lambda _connection, whole, **_: whole),),
+    "goes on behind a held part": ((turns, "_ENDED_WELL", (State.SENT, State.DELIVERED, State.HELD)),),
     "overlooks claims that have lapsed": ((SqlLedger, "due", _overlooks_lapsed_claims),),
 }
 """What the bug does → what is put in whose place."""

@@ -70,7 +70,8 @@ def _play(seed: int, cast: Cast, *, jobs: int, chats: int) -> Report:
         if sim.steps > STEPS_AT_MOST:
             cast.auditor.fail("it goes on and on")
         open_jobs = cast.storage.rows(
-            "select count(*) from jobs where state in ('RECEIVED','PREPARING','HOSTED','SENDING','UNCONFIRMED')"
+            "select count(*) from jobs where state in ('RECEIVED','PREPARING','HOSTED','SENDING','UNCONFIRMED') "
+            "and parent_id is null"
         )
         return not open_jobs[0][0] and not any(post.open for post in world.posts)
 

@@ -72,6 +72,21 @@ LOOKS = [
     *moves(State.SENT),
 ]
 
+SPLIT = [
+    Point("after-upload", "store", "host", after=True),
+    Point("after-check", "store", "check", after=True),
+    Point("before-the-intent-of-the-whole", "journal", "begin"),
+    Point("after-the-intent-of-the-whole", "journal", "begin", after=True),
+    Point("before-split", "ledger", "split"),
+    Point("after-split", "ledger", "split", after=True),
+    *moves(State.SENDING),
+    Point("before-post", "messenger", "send_once", ends=State.HELD),
+    Point("after-post", "messenger", "send_once", after=True),
+    *moves(State.SENT),
+    Point("after-receipt", "journal", "end", after=True),
+]
+"""Of a job that becomes three parts; of several calls the first one fails."""
+
 
 class Faulty:
     """A port whose one method fails once, at one point."""
@@ -176,6 +191,39 @@ def test_a_look_that_is_cut_short(stage: Stage, point: Point, error: BaseExcepti
     parts = stage.parts if point.name == "before-unconfirmed" else with_fault(stage, point, error)
     job = until_it_rests(stage, parts, job.job_id)
     assert (job.state, job.message_id, len(stage.linq.posts)) == (State.SENT, "m-1", 1)
+
+
+@pytest.mark.parametrize("point", SPLIT, ids=lambda point: point.name)
+def test_a_split_that_is_cut_short(stage: Stage, point: Point) -> None:
+    """All parts or none are there, each goes once and in order; a part in doubt is held, and those behind it wait."""
+    stage.runner.lengths_s = (10.0, 9.0, 4.0)
+    stage.linq.outcomes = [replace(ACCEPTED, message_id=f"m-{number}") for number in range(1, 10)]
+    stage.linq.during_post = lambda: show_last(stage)
+    job = jobs.register(stage.parts, request("one"))
+    parts = with_fault(stage, point, Killed())
+    while job.state not in (State.SENT, State.HELD):
+        for due in stage.ledger.due(stage.clock.at, 100):
+            work(stage, parts, due.job_id)
+            assert len(stage.ledger.parts_of(job.job_id)) in (0, 3)
+        stage.clock.at += 20
+        job = stage.ledger.get(job.job_id)
+    job, found = stage.ledger.get(job.job_id), stage.ledger.parts_of(job.job_id)
+    assert [url for _, url in stage.linq.posts] == [part.url for part in found][: len(stage.linq.posts)]
+    if point.ends is State.HELD:
+        assert [part.state for part in found] == [State.HELD, State.HOSTED, State.HOSTED]
+    else:
+        assert [part.state for part in found] == [State.SENT] * 3
+        assert len(stage.linq.posts) == 3
+    assert job.state is found[0].state
+
+
+def show_last(stage: Stage) -> None:
+    """What was POSTed last is in the chat's list too."""
+    name = stage.linq.posts[-1][1].rsplit("/", 1)[-1]
+    message_id = f"m-{len(stage.linq.posts)}"
+    row = ListedMessage(message_id=message_id, created_at=stage.clock.at, status="sent", file_names=(name,))
+    shown = stage.linq.listed.messages if stage.linq.listed else ()
+    stage.linq.listed = MessageList(messages=(*shown, row), complete=True)
 
 
 def test_a_crowd_of_workers_makes_one_memo(stage: Stage) -> None:
