@@ -63,11 +63,11 @@ def dropped_version(job: Job) -> str | None:
     return job.recording.copy_of or job.recording.version
 
 
-def result_of(job: Job, history: Iterable[HistoryEntry]) -> dict[str, object]:
+def result_of(job: Job, history: Iterable[HistoryEntry], parts: Iterable[Job] = ()) -> dict[str, object]:
     """The content of a result: the job's fields as everywhere, and what a reader would have to ask for beside them."""
     reached = {entry.to_state: entry.at for entry in history}
     memo = job.hosted
-    return job_json(job) | {
+    return job_json(job, parts) | {
         "reason": job.message,
         "sent_at": iso(reached.get(State.SENT, 0.0)),
         "delivered_at": iso(reached.get(State.DELIVERED, 0.0)),

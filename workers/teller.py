@@ -21,6 +21,7 @@ from workers.doors import open_desk
 from workers.inbox_place import InboxPlace
 from workers.log import logger
 from workers.results import UNTOLD, result_of, told_of
+from workers.views import parts_of
 from workers.wiring import open_news_book
 
 TELL_EVERY_S = 2.0
@@ -101,7 +102,7 @@ class Teller:
         return now.erasing or now.state is State.ERASED
 
     def _content(self, job: Job) -> bytes:
-        result = result_of(job, self._parts.ledger.history(job.job_id))
+        result = result_of(job, self._parts.ledger.history(job.job_id), parts_of(self._parts.ledger, job))
         return json.dumps(result, ensure_ascii=False, indent=1).encode() + b"\n"
 
 

@@ -28,6 +28,8 @@ POINTS: dict[str, tuple[str, str, str, str | None]] = {
     "after-upload": ("store", "host", "after", None),
     "before-hosted": ("ledger", "move", "before", "HOSTED"),
     "after-hosted": ("ledger", "move", "after", "HOSTED"),
+    "before-split": ("ledger", "split", "before", None),
+    "after-split": ("ledger", "split", "after", None),
     "before-sending": ("ledger", "move", "before", "SENDING"),
     "after-sending": ("ledger", "move", "after", "SENDING"),
     "after-intent": ("journal", "begin", "after", None),

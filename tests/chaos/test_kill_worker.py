@@ -30,6 +30,8 @@ FAST = {
     "MEMOLINE_SEND_TIMEOUT_S": "8",
     "MEMOLINE_CONFIRM_AFTER_S": "2",
 }
+SPLIT_POINTS = ("before-split", "after-split", "before-sending", "after-post", "after-sent")
+ONE_MEMO = tuple(point for point in POINTS if not point.endswith("-split"))
 SEND_POINTS = (
     "before-sending",
     "after-sending",
@@ -51,9 +53,9 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     stack.down(home)
 
 
-def start_keepers(settings: Settings, point: str, folder: Path) -> list[Keeper]:
+def start_keepers(settings: Settings, point: str, folder: Path, **more: str) -> list[Keeper]:
     """One dying worker, one healthy one for the other queue, and a sweeper."""
-    env = dict(os.environ) | settings.as_environment()
+    env = dict(os.environ) | settings.as_environment() | more
     dying = "send" if point in SEND_POINTS else "audio"
     other = "audio" if dying == "send" else "send"
     commands = {
@@ -65,7 +67,7 @@ def start_keepers(settings: Settings, point: str, folder: Path) -> list[Keeper]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", ONE_MEMO)
 def test_a_job_survives_a_killed_worker(embedded: Settings, tmp_path: Path, point: str) -> None:
     """SIGKILL at the point, a new worker, the sweeper: at most one POST, and never a lost job."""
     chat_id = str(uuid.uuid4())
@@ -98,3 +100,33 @@ def test_a_job_survives_a_killed_worker(embedded: Settings, tmp_path: Path, poin
         assert len(memos) == 1
     orphans = subprocess.run(["pgrep", "-f", f"{embedded.home}/work/{job.job_id}"], capture_output=True, check=False)
     assert orphans.returncode == 1, "no ffmpeg of the dead worker lives on"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", SPLIT_POINTS)
+def test_a_split_survives_a_killed_worker(embedded: Settings, tmp_path: Path, point: str) -> None:
+    """SIGKILL amid it: the sandbox shows all parts, each once, in their order."""
+    chat_id = str(uuid.uuid4())
+    (embedded.home / f"died-{point}").unlink(missing_ok=True)
+    recording = make_ogg(tmp_path / "a.ogg", duration_s=40)
+    job = submit(open_desk(embedded, "test"), recording, Wish(chat_id=chat_id, overflow="split"))
+    ledger = SqlLedger(embedded.ledger_url, SteadyClock())
+    keepers = start_keepers(embedded, point, tmp_path, MEMOLINE_MAX_BYTES="60000")
+
+    def ended() -> Job | None:
+        for keeper in keepers:
+            keeper.look()
+        now = ledger.get(job.job_id)
+        done = now.state in (State.SENT, State.DELIVERED, State.HELD, State.FAILED)
+        return now if done and keepers[0].deaths else None
+
+    try:
+        last = eventually(ended, f"job {job.job_id} ends", deadline_s=150)
+    finally:
+        for keeper in keepers:
+            keeper.end()
+    parts = ledger.parts_of(job.job_id)
+    assert last.state in (State.SENT, State.DELIVERED)
+    assert len(parts) == len(last.spans) >= 2
+    state = httpx.get(f"{embedded.linq_base_url}/_sandbox/state", trust_env=False).json()
+    assert [memo["id"] for memo in state["messages"]["by_chat"][chat_id]] == [part.message_id for part in parts]

@@ -234,7 +234,8 @@ class Auditor:
     def _check_held(self, before: Job, job: Job) -> None:
         if self._excused(job.job_id):
             return
-        if job.job_id not in self.doubt and job.job_id not in self.sending:
+        its = {job.job_id} | {part_id for part_id, whole_id in self.splits.wholes.items() if whole_id == job.job_id}
+        if not its & (self.doubt | set(self.sending)):
             self.fail(f"{job.job_id[:6]} is HELD outcome-unknown though its sender knew")
         shown = [m for m in self.world.arrived(job.job_id) if m.shown_at < before.next_look_at]
         if shown and "does not show it" in (job.message or ""):
