@@ -162,6 +162,7 @@ class Auditor:
         """An old copy of the ledger is in place: what it says may be out of date until somebody looks."""
         self.stale = {job_id for (job_id,) in self.rows("select job_id from jobs")}
         sent = set(self.world.by_job) | {self.splits.wholes.get(job_id, job_id) for job_id in self.world.by_job}
+        sent |= set(self.splits.wholes)  # a receipt may be missing, and the copy may not know the part at all
         self.restored |= self.stale | sent
         self.doubt |= self.stale | sent
         self.sending.clear()
