@@ -103,6 +103,19 @@ class ChatSeen:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """A line of ours as Linq shows it: status ACTIVE or FLAGGED, reputation HEALTHY, AT_RISK or CRITICAL."""
+
+    number: str
+    health: str
+
+    @property
+    def is_well(self) -> bool:
+        """Whether nothing that Linq says of it is a warning."""
+        return not {"FLAGGED", "AT_RISK", "CRITICAL"}.intersection(self.health.upper().split(", "))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ListedMessage:
     """An own message as Linq lists it. file_names: of its media parts; None where the list shows no parts.
     status: pending, queued, sent, delivered, received, read or failed. created_at: Unix seconds."""

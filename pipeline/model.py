@@ -80,7 +80,7 @@ class NewJob:
 class Hosted:
     """Where a memo lives, and how it was made. object_key: `m/<name>.<ext>`; file_name: its last part, unique to this
     send. reason, plan (code, bitrate_kbps, sample_rate_hz, cutoff_hz, keep_s) and ffmpeg (its version) are None for
-    memos made before they were recorded."""
+    memos made before they were recorded. took_s: seconds that its making took, by part (`fetch`, `encode`, `store`)."""
 
     object_key: str
     file_name: str
@@ -96,6 +96,7 @@ class Hosted:
     reason: str | None = None
     plan: Mapping[str, object] | None = None
     ffmpeg: str | None = None
+    took_s: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

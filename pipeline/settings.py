@@ -104,6 +104,9 @@ class Settings(BaseModel):
     callback_secret: SecretStr | None = Field(None, alias="MEMOLINE_CALLBACK_SECRET")
     callback_allow_private: bool = Field(False, alias="MEMOLINE_CALLBACK_ALLOW_PRIVATE")
 
+    log_format: Literal["console", "json"] = Field("console", alias="MEMOLINE_LOG_FORMAT")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", alias="MEMOLINE_LOG_LEVEL")
+
     send_timeout_s: float = Field(60, alias="MEMOLINE_SEND_TIMEOUT_S", gt=0, le=600)
     confirm_after_s: float = Field(60, alias="MEMOLINE_CONFIRM_AFTER_S", gt=0, le=86_400)
     sweep_every_s: float = Field(15, alias="MEMOLINE_SWEEP_EVERY_S", gt=0, le=3_600)

@@ -23,6 +23,7 @@ from pipeline.model import Job, Request, State, StoredRecording
 from pipeline.ports import Parts
 from pipeline.sending.addresses import why_not
 from pipeline.settings import Settings
+from workers.tracing import job_span
 from workers.wishes import Wish, split_s3_uri
 
 if TYPE_CHECKING:
@@ -162,7 +163,8 @@ def register(desk: Desk, request: Request) -> Job:
     Raises KeyReused, JobFailed (`recording-gone`, `superseded`), PartUnreachable."""
     safe = secured(desk, request)
     try:
-        added: Job | MemolineError = jobs.register(desk.parts, safe)
+        with job_span("register", job_id_of(desk, safe), first=True):
+            added: Job | MemolineError = jobs.register(desk.parts, safe)
     except MemolineError as error:
         added = error
     return taken_up_with_copy(desk, safe, added)

@@ -20,6 +20,7 @@ from workers.callbacks import make_tellers
 from workers.eraser import Eraser
 from workers.hints import BACKFILL_HINTS, HINT_TTL_S, Hints, open_hints, task_for
 from workers.log import logger
+from workers.pulse import Pulse
 from workers.tidying import remove_dead_work, remove_orphans
 from workers.wiring import connect, open_ledger, open_spools, open_store, steady_clock
 
@@ -53,7 +54,7 @@ def sweep_for_ever(settings: Settings, stopped: threading.Event, on_ready: threa
     if on_ready:
         on_ready.set()
     ttl_s = max(1, min(HINT_TTL_S, round(2 * settings.sweep_every_s)))
-    tidy_at = clock.now()
+    tidy_at, pulse = clock.now(), Pulse(settings.home, "sweep")
     while True:
         wait_s = settings.sweep_every_s
         try:
@@ -66,9 +67,10 @@ def sweep_for_ever(settings: Settings, stopped: threading.Event, on_ready: threa
                 tidy_once(settings, ledger, now=clock.now())
         except MemolineError as error:
             logger().warning("sweep.put-off", code=error.code, error=error.message)
-        if stopped.wait(wait_s):
+        if pulse.wait(stopped, wait_s):
             telling.join()
             eraser.join()
+            pulse.end()
             return
 
 

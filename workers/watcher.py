@@ -21,6 +21,7 @@ from workers.doors import Desk, open_desk
 from workers.hints import Hints, open_hints
 from workers.inbox_listing import LIST_EVERY_S, Listing, Tally, as_seen
 from workers.log import logger
+from workers.pulse import Pulse
 from workers.s3_events import NotAnEvent, ObjectSeen, objects_of
 from workers.teller import open_teller, tell_for_ever
 from workers.wiring import open_inbox_book
@@ -132,7 +133,9 @@ def _start_telling(settings: Settings, stopped: threading.Event) -> threading.Th
 
 def _watch(settings: Settings, desk: Desk, watcher: Watcher, stopped: threading.Event) -> None:
     next_listing_s, older_than_s, tries = 0.0, 0.0, 0
+    pulse = Pulse(settings.home, "watch")
     while not stopped.is_set():
+        pulse.beat()
         try:
             if tries:
                 watcher.look_well()
@@ -146,11 +149,12 @@ def _watch(settings: Settings, desk: Desk, watcher: Watcher, stopped: threading.
             watcher.take_messages(wait_s=LONG_POLL_S)
             tries = 0
             if settings.inbox_queue_url is None:
-                stopped.wait(LONG_POLL_S)
+                pulse.wait(stopped, LONG_POLL_S)
         except MemolineError as error:
             tries += 1
             logger().warning("watch.put-off", code=error.code, error=error.message, wait_s=min(backoff_s(tries), 30))
-            stopped.wait(min(backoff_s(tries), 30))
+            pulse.wait(stopped, min(backoff_s(tries), 30))
+    pulse.end()
 
 
 def open_queue(settings: Settings) -> Queue | None:

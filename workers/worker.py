@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from celery import signals
 
@@ -25,8 +25,11 @@ from workers.app import UNACKED_OF_REGISTER_S, UNACKED_S, make_app
 from workers.doors import desk_with
 from workers.hints import QUEUES, Hints
 from workers.log import set_up_logging
+from workers.pulse import EVERY_S, Pulse
 from workers.register import QUEUE, Register, register_door
 from workers.tasks import register_tasks
+from workers.tracing import begin_tracing, end_tracing
+from workers.watched import watched
 
 Kind = Literal["audio", "send"]
 Connect = Callable[[Settings, str], Parts]
@@ -50,7 +53,7 @@ class PartsOfProcess:
     def __call__(self) -> Parts:
         with self._making:
             if self._made is None or self._made[0] != os.getpid():
-                self._made = (os.getpid(), self._connect(self._settings, f"{self._by}:{os.getpid()}"))
+                self._made = (os.getpid(), watched(self._connect(self._settings, f"{self._by}:{os.getpid()}")))
             return self._made[1]
 
 
@@ -71,14 +74,14 @@ def run_worker(kind: Kind, settings: Settings, connect: Connect = wiring.connect
     if kind == "audio":
         # The pool's children must not die of a TERM to the whole group: then running jobs are finished or requeued.
         os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")
-    set_up_logging()
+    set_up_logging(settings)
     app = make_app(broker_url, unacked_s=UNACKED_OF_REGISTER_S if kind == "send" else UNACKED_S)
     parts, hints = PartsOfProcess(connect, settings, f"worker-{kind}"), Hints(app)
     register_tasks(app, parts, hints)
     if kind == "send":
         desk = cache(lambda: desk_with(parts(), settings))
         register_door(app, Register(desk=desk, book=cache(lambda: wiring.open_refusals(settings)), hints=hints))
-    _tell_when_ready(settings.home / "run" / f"{kind}.ready")
+    _tell_when_ready(settings, kind)
     app.worker_main(_arguments(kind))
 
 
@@ -102,18 +105,41 @@ def _arguments(kind: Kind) -> list[str]:
     quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "INFO"]
     # What is registered anew waits for what can be sent.
     queues = ",".join((*QUEUES[kind], *((QUEUE,) if kind == "send" else ())))
-    return ["worker", "--queues", queues, "--hostname", f"{kind}@%h", *pool, *quiet]
+    return ["--quiet", "worker", "--queues", queues, "--hostname", f"{kind}@%h", *pool, *quiet]
 
 
-def _tell_when_ready(path: Path) -> None:
-    """Write the file by which the supervisor sees that the worker takes work."""
+def _tell_when_ready(settings: Settings, kind: Kind) -> None:
+    """Write the file by which the supervisor sees that the worker takes work, and let the loop that takes it show from
+    then on that it turns. What exports traces is begun in the process that works, after the fork."""
+    path, pulse = settings.home / "run" / f"{kind}.ready", Pulse(settings.home, kind)
 
-    def ready(**_: object) -> None:
+    def ready(sender: Any, **_: object) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{os.getpid()}\n")
+        pulse.beat()
+        sender.timer.call_repeatedly(EVERY_S, pulse.beat)
 
+    def traces(**_: object) -> None:
+        begin_tracing(kind)
+
+    def ended(**_: object) -> None:
+        pulse.end()
+        end_tracing()
+
+    # Connected so, Celery leaves the logging to us.
+    signals.setup_logging.connect(_logging_is_set_up, weak=False)
     signals.worker_ready.connect(ready, weak=False)
+    signals.worker_shutdown.connect(ended, weak=False)
     signals.worker_process_init.connect(_lead_a_group, weak=False)
+    if kind == "audio":
+        signals.worker_process_init.connect(traces, weak=False)
+        signals.worker_process_shutdown.connect(lambda **_: end_tracing(), weak=False)
+    else:
+        traces()
+
+
+def _logging_is_set_up(**_: object) -> None:
+    return
 
 
 def _lead_a_group(**_: object) -> None:

@@ -41,7 +41,7 @@ class Queue:
 
     def receive(self, *, wait_s: int) -> tuple[QueueMessage, ...]:
         """Up to ten messages, waited for at most wait_s (0 to 20) seconds."""
-        with _as_sqs(self._url, self._endpoint_url):
+        with as_sqs(self._url, self._endpoint_url):
             answer = self._client.receive_message(
                 QueueUrl=self._url,
                 MaxNumberOfMessages=BATCH,
@@ -63,7 +63,7 @@ class Queue:
         stayed: list[QueueMessage] = []
         for start in range(0, len(messages), BATCH):
             batch = messages[start : start + BATCH]
-            with _as_sqs(self._url, self._endpoint_url):
+            with as_sqs(self._url, self._endpoint_url):
                 answer = self._client.delete_message_batch(
                     QueueUrl=self._url,
                     Entries=[{"Id": str(i), "ReceiptHandle": message.receipt} for i, message in enumerate(batch)],
@@ -73,7 +73,7 @@ class Queue:
 
     def dead_letters(self) -> int:
         """How many messages were moved aside because nobody could handle them; 0 where the queue moves none aside."""
-        with _as_sqs(self._url, self._endpoint_url):
+        with as_sqs(self._url, self._endpoint_url):
             found = self._client.get_queue_attributes(QueueUrl=self._url, AttributeNames=["RedrivePolicy"])
             policy = json.loads(found.get("Attributes", {}).get("RedrivePolicy", "{}"))
             if "deadLetterTargetArn" not in policy:
@@ -90,7 +90,7 @@ class Queue:
 
 
 @contextmanager
-def _as_sqs(url: str, endpoint_url: str | None) -> Iterator[None]:
+def as_sqs(url: str, endpoint_url: str | None) -> Iterator[None]:
     """Says "queue" where the shared translation says "S3"."""
     try:
         with translated(f"Queue {url}", endpoint_url):

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, delete, func, select, update
 
-from pipeline.errors import JobFailed, KeyReused, NoSuchJob, NotNow
+from pipeline.errors import JobFailed, KeyReused, NoSuchJob, NotNow, PartUnreachable
 from pipeline.ledger import changes, queries, splits, tombstones
 from pipeline.ledger.backfills import BackfillLedger
 from pipeline.ledger.batch import add_batch
@@ -21,9 +21,10 @@ from pipeline.ledger.callbacks import note_move
 from pipeline.ledger.chats import ChatLedger
 from pipeline.ledger.engine import Database
 from pipeline.ledger.erasing import EraseLedger
+from pipeline.ledger.figures import FigureLedger
 from pipeline.ledger.rows import to_job
-from pipeline.ledger.states import OPEN, is_late, why_not
-from pipeline.ledger.tables import in_states, install, jobs
+from pipeline.ledger.states import is_late, why_not
+from pipeline.ledger.tables import install, jobs
 from pipeline.ledger.turns import at_turn
 from pipeline.ledger.upsert import insert_new, put
 from pipeline.model import HistoryEntry, Job, NewJob, NewPart, Reason, Request, State
@@ -35,7 +36,7 @@ CLOCKS_APART_S = 300.0
 _SECRET = "secret"  # noqa: S105 (the name of a row)
 
 
-class SqlLedger(EraseLedger, ChatLedger, BackfillLedger):
+class SqlLedger(EraseLedger, ChatLedger, BackfillLedger, FigureLedger):
     """The jobs in a database whose schema `migrate` has brought up to date.
 
     url_or_engine: `sqlite:////path`, `postgresql://…`, or an engine to use as it is. Connects when first used, in each
@@ -244,13 +245,6 @@ class SqlLedger(EraseLedger, ChatLedger, BackfillLedger):
         found, parts = ({State(state): int(count) for state, count in some} for some in (rows, of_parts))
         return {state: found.get(state, 0) - parts.get(state, 0) for state in State}
 
-    def oldest_open_age(self, now: float) -> float:
-        """Seconds since the oldest job was registered that is not at its end; 0 where there is none."""
-        first = select(func.min(jobs.c.seq)).where(in_states(OPEN), jobs.c.parent_id.is_(None)).scalar_subquery()
-        with self.database.read() as connection:
-            created_at = connection.execute(select(jobs.c.created_at).where(jobs.c.seq == first)).scalar()
-        return max(0.0, now - created_at) if created_at else 0.0
-
     def recordings_needed(self, ended_after: float) -> frozenset[str]:
         """URIs of recordings that may still be read: of jobs that are not at their end, and of those that ended
         unsent after a moment (Unix seconds)."""
@@ -296,6 +290,16 @@ class SqlLedger(EraseLedger, ChatLedger, BackfillLedger):
         """Return if the ledger answers and has its tables."""
         with self.database.read() as connection:
             connection.execute(select(jobs.c.seq).limit(1)).first()
+
+    def writable(self) -> None:
+        """Return if the ledger takes writes now; nothing is changed. Raises PartUnreachable, also where a failover left
+        a copy that can only be read."""
+        with self.database.write() as connection:
+            connection.execute(select(jobs.c.seq).limit(1)).first()
+            if connection.dialect.name == "postgresql":
+                read_only = connection.exec_driver_sql("SHOW transaction_read_only").scalar()
+                if read_only == "on":
+                    raise PartUnreachable("ledger-unreachable", "The ledger can only be read: is it a standby?")
 
     def close(self) -> None:
         """Close this process's connections; the next call opens new ones."""

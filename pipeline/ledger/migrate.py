@@ -16,20 +16,39 @@ from pipeline.ledger.engine import Database, sqlite_file
 HEAD: Final = "0010"
 """The newest revision in `migrations/versions`; a test holds the two together."""
 
+OLDEST: Final = "oldest-revision"
+"""Row of the table `install`: the oldest HEAD of a program that may use the ledger. Without it any may."""
+
 _LOCK_KEY: Final = 0x6D656D6F  # any number that no other program on the database uses: "memo"
 
 
 def migrate(url: str) -> None:
     """Bring the database to the newest schema; returns at once where it has it. Safe in many processes at once.
 
-    Raises Misuse (`bad-setting`, or `ledger-newer` where a newer Memoline made it), PartUnreachable
+    A ledger that a newer Memoline has migrated is used as it is, so that old and new processes work side by side while
+    one replaces the other, and one can go back: migrations only add. The one that one day removes what an older program
+    needs names the oldest revision whose program still works, under OLDEST in the table `install`.
+
+    Raises Misuse (`bad-setting`, or `ledger-newer` for a program that is too old for it), PartUnreachable
     (`ledger-unreachable`), JobFailed (`disk-full`)."""
     database = Database(url)
     try:
-        if revision_of(database) != HEAD:
+        if (revision := revision_of(database)) != HEAD and not _is_newer(database, revision):
             _upgrade(database)
     finally:
         database.close()
+
+
+def _is_newer(database: Database, revision: str | None) -> bool:
+    """Whether a newer program made the ledger so, and this one may use it. Raises Misuse (`ledger-newer`)."""
+    if revision is None or revision <= HEAD:
+        return False
+    with database.read() as connection:
+        needed = connection.execute(text("SELECT value FROM install WHERE name = :name"), {"name": OLDEST}).scalar()
+    if needed is not None and str(needed) > HEAD:
+        why = f"MEMOLINE_DATABASE_URL names a ledger that needs the Memoline of revision {needed}: update this one."
+        raise Misuse("ledger-newer", why, setting="MEMOLINE_DATABASE_URL")
+    return True
 
 
 def revision_of(database: Database) -> str | None:

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import JobFailed, Misuse, PartUnreachable
-from pipeline.messages import ChatSeen, ListedMessage, MessageList, Outcome, OutcomeKind, StatusReport
+from pipeline.messages import ChatSeen, Line, ListedMessage, MessageList, Outcome, OutcomeKind, StatusReport
 from pipeline.sending.once import Attempt, make_client
 from pipeline.sending.outcomes import from_response, from_transport
 from pipeline.sending.subscriptions import Method, Said, date_of
@@ -109,6 +109,12 @@ class LinqMessenger:
         """Ask for anything. Raises PartUnreachable (`linq-unreachable`), also where Linq does not take the key."""
         self._get("/v3/phone_numbers", {})
 
+    def lines(self) -> tuple[Line, ...]:
+        """The account's lines. Raises PartUnreachable (`linq-unreachable`), also where Linq does not take the key,
+        and Misuse."""
+        rows = (self._get("/v3/phone_numbers", {}) or {}).get("phone_numbers")
+        return tuple(_line(row) for row in rows if isinstance(row, dict)) if isinstance(rows, list) else ()
+
     def call(self, method: Method, path: str, body: Mapping[str, object] | None = None) -> Said:
         """One request to any other end of the API, made once.
 
@@ -164,6 +170,15 @@ class LinqMessenger:
             )
             self._made = (os.getpid(), client)
         return self._made[1]
+
+
+def _line(row: dict[str, Any]) -> Line:
+    """health: Linq's status of the line where it tells one, else its reputation, which is a word or has one."""
+    said = row.get("reputation")
+    reputation = said.get("status") if isinstance(said, dict) else said
+    status = row.get("status")
+    words = [str(word) for word in (status, reputation) if word]
+    return Line(number=str(row.get("phone_number") or ""), health=", ".join(words) or "unknown")
 
 
 def _listed(row: dict[str, Any]) -> ListedMessage:

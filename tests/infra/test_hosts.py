@@ -18,6 +18,7 @@ from infra.container.health import is_well
 from pipeline.settings import Settings
 from tests.infra.test_templates import read
 from workers.cli.commands import app
+from workers.pulse import Pulse
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = ROOT / "infra" / "container" / "Dockerfile"
@@ -106,10 +107,20 @@ def test_a_unit_starts_one_of_our_processes_and_lets_it_end(unit: Path) -> None:
 
 
 def test_health_is_what_the_process_says(tmp_path: Path) -> None:
-    """Nothing ready yet; ready; a `serve` that does not answer."""
+    """Nothing ready yet; ready, and at work; not at work any more, but for one whose broker is away; a `serve` that
+    does not answer."""
     assert not is_well(tmp_path, "1")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "audio.ready").touch()
+    assert not is_well(tmp_path, "1")
+    pulse = Pulse(tmp_path, "audio")
+    pulse.beat()
+    assert is_well(tmp_path, "1")
+    pulse.end()
+    assert not is_well(tmp_path, "1")
+    assert is_well(tmp_path, "1", "redis://127.0.0.1:9/0")
+    Pulse(tmp_path, "audio").beat()
+    Pulse(tmp_path, "serve").beat()
     assert is_well(tmp_path, "1")
     (tmp_path / "run" / "serve.ready").touch()
     assert not is_well(tmp_path, "1")

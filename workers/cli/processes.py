@@ -50,13 +50,13 @@ def watch(folder: Path | None, results: str | None, done: Literal["keep", "move"
         place = results or "beside"
         to = place if place in ("beside", "off") else Path(place).absolute()
         wishes = FolderWishes(results=cast("Path | Literal['beside', 'off']", to), done=done or "keep")
-        watch_folder(_ready_to_log(), folder, wishes, _until_told())
+        watch_folder(_ready_to_log("watch"), folder, wishes, _until_told())
         return 0
     if results is not None or done is not None:
         raise Misuse("usage", "--results and --done are of a folder: MEMOLINE_RESULTS and MEMOLINE_INBOX_DONE say it.")
     from workers.watcher import watch_for_ever
 
-    settings = _ready_to_log()
+    settings = _ready_to_log("watch")
     watch_for_ever(settings, _until_told(), _announced(settings, "watch"))
     return 0
 
@@ -68,7 +68,7 @@ def sweep(as_json: bool) -> int:  # noqa: ARG001
     _may_be_told_early()
     from workers.sweeper import sweep_for_ever
 
-    settings = _ready_to_log()
+    settings = _ready_to_log("sweep")
     sweep_for_ever(settings, _until_told(), _announced(settings, "sweep"))
     return 0
 
@@ -80,17 +80,19 @@ def serve(as_json: bool) -> int:  # noqa: ARG001
     _may_be_told_early()
     from workers.web import serve as serve_web
 
-    settings = _ready_to_log()
+    settings = _ready_to_log("serve")
     serve_web(settings, lambda _: _write_ready(settings, "serve"))
     return 0
 
 
-def _ready_to_log() -> Settings:
+def _ready_to_log(process: str) -> Settings:
     from pipeline.settings import load_settings
     from workers.log import set_up_logging
+    from workers.tracing import begin_tracing
 
     settings = load_settings()
-    set_up_logging()
+    set_up_logging(settings)
+    begin_tracing(process)
     return settings
 
 

@@ -40,11 +40,17 @@ class Intake:
         self._queue: deque[_Waiting] = deque()
         self._news = threading.Condition()
         self._closing = False
+        self.name = "intake"
         self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
 
     def start(self) -> None:
         """Begin to commit."""
         self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it works, or was told to end."""
+        return self._closing or self._thread.is_alive()
 
     def close(self) -> None:
         """Commit what is there, then end."""

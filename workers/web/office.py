@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-import threading
-from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from fastapi import Request
 from fastapi.security.utils import get_authorization_scheme_param
@@ -17,8 +15,10 @@ from pipeline.model import Job
 from workers.doors import Desk
 from workers.hints import Hints
 from workers.web.callers import Callers
+from workers.web.figures import Figures
 from workers.web.intake import Intake
 from workers.web.settler import Settler
+from workers.web.tally import Tally
 from workers.webhook_secrets import SecretBook
 
 _JOB_ID = re.compile(r"[0-9a-f]{32}")
@@ -29,27 +29,10 @@ OUTCOMES = ("kept", "ignored", "bad-signature", "bad-event", "refused", "put-off
 """What a webhook may come to."""
 
 
-class Tally:
-    """How often something happened in this process, by name."""
-
-    def __init__(self, names: Iterable[str] = ()) -> None:
-        self._counts = Counter(dict.fromkeys(names, 0))
-        self._guard = threading.Lock()
-
-    def count(self, name: str) -> None:
-        """Once more."""
-        with self._guard:
-            self._counts[name] += 1
-
-    def counts(self) -> dict[str, int]:
-        """As they stand."""
-        with self._guard:
-            return dict(self._counts)
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Office:
-    """The desk to hand in at, the hints to give, and who may ask; what takes in webhooks, and how many there were."""
+    """The desk to hand in at, the hints to give, and who may ask; what takes in webhooks, how many there were,
+    and the figures of it all."""
 
     desk: Desk
     hints: Hints
@@ -57,7 +40,8 @@ class Office:
     secrets: SecretBook
     intake: Intake
     settler: Settler
-    webhooks: Tally = field(default_factory=lambda: Tally(OUTCOMES))
+    webhooks: Tally
+    figures: Figures
 
     @property
     def ledger(self) -> SqlLedger:

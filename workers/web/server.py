@@ -15,14 +15,18 @@ from pipeline.errors import Misuse, PartUnreachable
 from pipeline.ledger.ledger import SqlLedger
 from pipeline.settings import Settings
 from workers.doors import open_desk
+from workers.hints import open_hints
 from workers.hints_aside import open_hints_aside
 from workers.log import logger
+from workers.pulse import Pulse
 from workers.web.app import make_app
 from workers.web.callers import Callers
+from workers.web.figures import Figures
 from workers.web.intake import Intake
-from workers.web.office import Office
+from workers.web.office import OUTCOMES, Office
 from workers.web.protocol import BoundedProtocol
 from workers.web.settler import Settler
+from workers.web.tally import Tally
 from workers.web.turns import Turns
 from workers.webhook_secrets import SecretBook
 from workers.wiring import open_tokens
@@ -66,6 +70,7 @@ def open_office(settings: Settings) -> Office:
     assert isinstance(ledger, SqlLedger)  # noqa: S101 (wiring.py makes no other)
     turns = Turns()
     settler = Settler(desk.parts, ledger, turns)
+    webhooks = Tally(OUTCOMES)
     return Office(
         desk=desk,
         hints=open_hints_aside(settings.broker_url),
@@ -73,6 +78,9 @@ def open_office(settings: Settings) -> Office:
         secrets=SecretBook(settings),
         intake=Intake(ledger.keep_reports, kept=settler.wake, turns=turns),
         settler=settler,
+        webhooks=webhooks,
+        # Hints of its own: asking how long the queues are may wait, and those at the doors may not.
+        figures=Figures(settings, ledger, open_hints(settings.broker_url), desk.parts.clock, webhooks),
     )
 
 
@@ -92,6 +100,12 @@ class _Server(uvicorn.Server):
         self._office = office
         self._url = url
         self._on_ready = on_ready
+        self._pulse = Pulse(office.desk.settings.home, "serve")
+
+    async def on_tick(self, counter: int) -> bool:
+        """uvicorn's, ten times a second: its event loop turns."""
+        self._pulse.beat()
+        return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """Being told to stop is no failure: uvicorn would raise the signal again after its shutdown, for a status that
@@ -109,6 +123,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets)
+        self._pulse.end()
         for part in (self._office.intake, self._office.settler):
             await run_in_threadpool(part.close)
 

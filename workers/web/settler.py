@@ -38,6 +38,7 @@ class Settler:
         self._closing = False
         self._tidied_s = 0.0
         self._early = 0
+        self.name = "settler"
         self._thread = threading.Thread(target=self._run, name="settler", daemon=True)
 
     def start(self) -> None:
@@ -47,6 +48,11 @@ class Settler:
     def wake(self) -> None:
         """There is something new."""
         self._news.set()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it works, or was told to end."""
+        return self._closing or self._thread.is_alive()
 
     def close(self) -> None:
         """End after the group in work; what waits is for the next process."""

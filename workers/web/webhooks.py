@@ -54,6 +54,7 @@ async def take_in(office: Office, request: Request) -> bool:
     if report is None:
         return False
     await office.intake.keep(report)
+    office.figures.webhook_came(report.occurred_at)
     return True
 
 

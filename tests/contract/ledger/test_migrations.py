@@ -49,12 +49,20 @@ def test_a_ledger_that_is_up_to_date_is_not_touched(url: str) -> None:
     assert subprocess.run([sys.executable, "-c", code, url], cwd=ROOT, check=False).returncode == 0
 
 
-def test_a_ledger_of_a_newer_program_is_left_alone(empty_url: str) -> None:
-    """A revision that this program does not know is no reason to touch anything."""
+def test_a_ledger_of_a_newer_program_is_used_as_it_is_until_it_says_otherwise(empty_url: str) -> None:
+    """A process of the version before may start anew while the new ones come up, or when one goes back: what newer
+    migrations added does not concern it. Once one has removed something, it names the oldest program that works."""
     migrate(empty_url)
     database = Database(empty_url)
     with database.write() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    migrate(empty_url)
+    assert revision_of(database) == "9999"
+    with database.write() as connection:
+        connection.execute(text("INSERT INTO install (name, value) VALUES (:name, '0001')"), {"name": module.OLDEST})
+    migrate(empty_url)
+    with database.write() as connection:
+        connection.execute(text("UPDATE install SET value = '9998' WHERE name = :name"), {"name": module.OLDEST})
     with pytest.raises(Misuse) as caught:
         migrate(empty_url)
     assert caught.value.code == "ledger-newer"
