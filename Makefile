@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full simulate chaos fuzz fuzz-http up down lint docs bench bench-backfill bench-bucket bench-http bench-jobs bench-listing bench-long bench-sound bench-plans bench-webhooks lock clean sbom audit
+.PHONY: help setup demo test test-full simulate chaos fuzz fuzz-http up down lint docs bench bench-backfill bench-bucket bench-http bench-jobs bench-listing bench-long bench-sound bench-load bench-plans bench-webhooks lock clean sbom audit
 
 PYTHON ?= python3
 SEED ?= 1
@@ -87,6 +87,10 @@ bench-sound: $(DEV) $(SOUND)  ## PESQ and STOI of each bitrate (PESQ needs a C c
 
 bench-webhooks: $(DEV)  ## webhooks at 200 and 1,000 a second, SQLite and PostgreSQL, with kill -9
 	.venv/bin/python -m tests.bench.webhooks
+
+LOAD ?= 10000
+bench-load: $(DEV) $(S3)  ## LOAD jobs that pass through, over the whole stack, SQLite and PostgreSQL side by side
+	LOAD=$(LOAD) .venv/bin/python -m tests.bench.load
 
 bench-plans: $(DEV)  ## the sweeper's and listings' queries over up to 1,000,000 finished jobs, SQLite and PostgreSQL
 	.venv/bin/python -m tests.bench.plans

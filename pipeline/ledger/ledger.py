@@ -238,10 +238,8 @@ class SqlLedger(EraseLedger, ChatLedger, BackfillLedger, FigureLedger):
 
     def counts(self) -> dict[State, int]:
         """How many jobs stand in each state, a split as one; every state is named."""
-        every = select(jobs.c.state, func.count()).group_by(jobs.c.state)
         with self.database.read() as connection:
-            rows = connection.execute(every).all()
-            of_parts = connection.execute(every.where(jobs.c.parent_id.is_not(None))).all()
+            rows, of_parts = (connection.execute(statement).all() for statement in queries.counts())
         found, parts = ({State(state): int(count) for state, count in some} for some in (rows, of_parts))
         return {state: found.get(state, 0) - parts.get(state, 0) for state in State}
 

@@ -190,6 +190,15 @@ def last_taken() -> Select[Any]:
     return select(jobs).where(named).order_by(jobs.c.seq.desc()).limit(1)
 
 
+def counts() -> tuple[Select[*tuple[Any, ...]], Select[*tuple[Any, ...]]]:
+    """Jobs by state, and parts of splits by state. The latter are grouped by what no index is ordered by: else SQLite
+    reads every job by the index of states, for parts that are few."""
+    state, apart = jobs.c.state, func.coalesce(jobs.c.state, fixed(""))
+    every = select(state, func.count()).group_by(state)
+    parts = select(apart, func.count()).where(jobs.c.parent_id.is_not(None)).group_by(apart)
+    return every, parts
+
+
 def recordings_needed(ended_after: float) -> tuple[Select[Any], ...]:
     """Where the recordings lie that a step, or a `retry`, may still read. A statement a state, each served by the index
     of states: of several at once, databases believe that they are most of the table."""

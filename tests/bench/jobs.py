@@ -1,4 +1,5 @@
-"""`make bench-jobs`: whole jobs through the embedded stack, beside the naive worker on the same kind of infrastructure.
+"""`make bench-jobs`: whole jobs through the embedded stack, beside the naive worker on the same kind of infrastructure,
+with our ffmpeg and, where there is one, with the one that the system's packages install.
 
 Rounds are interleaved, so that other load on the machine hits both alike. CPU is that of the workers and all that they
 start (ours: audio, send and sweep; the receiver of webhooks and the infrastructure are shown apart), from `/proc`. Both
@@ -7,6 +8,7 @@ are running and warm before the first round; a round ends when the last memo of 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -16,9 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.local.processes import members
+from tests.bench.speech import record, spoken, write
 from tests.chaos.systems import Memoline, Naive, Order, System, truth_of
 from tests.conftest import pytest_configure
-from tests.support.recordings import make, make_wav
+from tests.support.recordings import make_wav
 from tests.support.waiting import eventually
 
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
@@ -47,41 +50,50 @@ def main() -> None:
         folder = Path(name)
         sources = {
             "1 s WAV, passes through": make_wav(folder / "pass.wav", duration_s=1),
-            "5 s Opus": make(folder / "5s.ogg", *OPUS, duration_s=5),
-            "60 s Opus": make(folder / "60s.ogg", *OPUS, duration_s=60),
+            "5 s Opus": talk(folder, 5),
+            "60 s Opus": talk(folder, 60),
         }
-        systems: list[System] = [Memoline(folder / "memoline"), Naive(folder / "naive")]
+        systems: dict[str, System] = {"memoline": Memoline(folder / "memoline"), "naive": Naive(folder / "naive")}
+        if shutil.which("ffprobe"):
+            systems["naive, installed ffmpeg"] = Naive(folder / "installed", installed_ffmpeg=True)
         try:
-            for system in systems:
+            for system in systems.values():
                 system.start()
                 play(system, sources["5 s Opus"], batch=2)
             for what, source in sources.items():
                 compare(systems, what, source)
         finally:
-            for system in systems:
+            for system in systems.values():
                 system.stop()
 
 
-def compare(systems: list[System], what: str, source: Path) -> None:
+def talk(folder: Path, seconds: int) -> Path:
+    """A voice note as phones make it: speech, for tones cost an encoder another effort."""
+    return record(write(folder / "voice.wav", spoken(), seconds), folder / f"{seconds}s.ogg", *OPUS)
+
+
+def compare(systems: dict[str, System], what: str, source: Path) -> None:
     """Interleaved rounds of one recording."""
-    rounds: dict[str, list[Round]] = {system.name: [] for system in systems}
+    rounds: dict[str, list[Round]] = {name: [] for name in systems}
     for _ in range(ROUNDS):
-        for system in systems:
-            rounds[system.name].append(play(system, source, batch=JOBS))
+        for name, system in systems.items():
+            rounds[name].append(play(system, source, batch=JOBS))
             print(".", end="", file=sys.stderr, flush=True)
-    best = {name: max(many, key=lambda one: one.jobs_a_second) for name, many in rounds.items()}
-    least = {name: min(many, key=lambda one: one.cpu_s(WORKERS[name])) for name, many in rounds.items()}
     print(f"\n{what}: {ROUNDS} rounds of {JOBS} jobs")
-    for name in rounds:
-        cpu = least[name]
-        parts = ", ".join(f"{part} {cpu.parts[part] / JOBS * 1000:.0f}" for part in (*WORKERS[name], *AROUND[name]))
-        print(
-            f"  {name:<9}{best[name].jobs_a_second:6.2f} jobs/s{cpu.cpu_s(WORKERS[name]) * 1000:8.0f} ms CPU a job"
-            f"   (ms by part: {parts})"
-        )
-    faster = best["memoline"].jobs_a_second / best["naive"].jobs_a_second
-    share = least["memoline"].cpu_s(WORKERS["memoline"]) / least["naive"].cpu_s(WORKERS["naive"])
-    print(f"  memoline: {faster:.2f} times the jobs a second, {share:.0%} of the CPU")
+    ours_cpu_s, ours_rate = show(rounds["memoline"], systems["memoline"], "memoline")
+    for name, system in systems.items():
+        if name != "memoline":
+            cpu_s, rate = show(rounds[name], system, name)
+            print(f"    memoline: {ours_rate / rate:.2f} times the jobs a second, {ours_cpu_s / cpu_s:.0%} of the CPU")
+
+
+def show(rounds: list[Round], system: System, name: str) -> tuple[float, float]:
+    """Print the best of the rounds: (CPU seconds a job of the workers, jobs a second)."""
+    workers = WORKERS[system.name]
+    best, cpu = max(one.jobs_a_second for one in rounds), min(rounds, key=lambda one: one.cpu_s(workers))
+    parts = ", ".join(f"{part} {cpu.parts[part] / JOBS * 1000:.0f}" for part in (*workers, *AROUND[system.name]))
+    print(f"  {name:<24}{best:6.2f} jobs/s{cpu.cpu_s(workers) * 1000:8.0f} ms CPU a job   (ms by part: {parts})")
+    return cpu.cpu_s(workers), best
 
 
 def play(system: System, source: Path, *, batch: int) -> Round:

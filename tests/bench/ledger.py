@@ -7,6 +7,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipeline.ledger.ledger import SqlLedger
 
 
 def ledger_table(folder: Path) -> None:
@@ -19,7 +23,7 @@ def ledger_table(folder: Path) -> None:
     count, commits = 200, 5
     print(f"\n{'ledger, ' + str(commits) + ' commits a job':<34}{'jobs a second':>15}{'CPU ms a job':>14}")
     for name, threads in (("the story, with fakes round it", 1), ("alone", 1), ("alone", 8), ("alone", 16)):
-        work = _story(folder) if name != "alone" else _moves(folder / f"{threads}")
+        work = _story(folder) if name != "alone" else _fresh(folder / f"{threads}")
         _show(f"{name}, {threads} thread{'s' * (threads > 1)}", count * threads, _in_threads(work, threads, count))
 
     def plain(numbers: range) -> None:
@@ -56,29 +60,32 @@ def _story(folder: Path) -> Work:
     return work
 
 
-def _moves(folder: Path) -> Work:
-    """A job's moves with all that they write, and nothing else."""
+def _fresh(folder: Path) -> Work:
+    """`moves` on a ledger of its own."""
     from pipeline.ledger.ledger import SqlLedger
     from pipeline.ledger.migrate import migrate
-    from pipeline.model import State
-    from tests.support.ledger import a_memo, a_request
     from tests.support.story import FakeClock
 
     folder.mkdir()
     url = f"sqlite:///{folder / 'ledger.db'}"
     migrate(url)
-    ledger = SqlLedger(url, FakeClock())
+    return moves(SqlLedger(url, FakeClock()))
+
+
+def moves(ledger: SqlLedger, prefix: str = "job") -> Work:
+    """A job's moves with all that they write, and nothing else."""
+    from pipeline.model import State
+    from tests.support.ledger import a_memo, a_request
 
     def work(numbers: range) -> None:
         for n in numbers:
-            job = ledger.add(
-                a_request(str(n)), job_id=f"{n:032d}", state=State.RECEIVED, code=None, message=None, by="bench"
-            )
+            name = f"{prefix}-{n}"
+            job = ledger.add(a_request(name), job_id=name, state=State.RECEIVED, code=None, message=None, by="bench")
             job = ledger.move(job, State.PREPARING, by="bench", epoch=1, audio_attempts=1, lease_until=5.0)
-            job = ledger.move(job, State.HOSTED, by="bench", hosted=a_memo(str(n)), lease_until=0.0, retry_at=0.0)
+            job = ledger.move(job, State.HOSTED, by="bench", hosted=a_memo(name), lease_until=0.0, retry_at=0.0)
             sending = {"epoch": 2, "send_attempts": 1, "first_sending_at": 1.0, "sending_since": 1.0, "deadline": 61.0}
             job = ledger.move(job, State.SENDING, by="bench", looks=0, **sending)
-            ledger.move(job, State.SENT, by="bench", message_id=f"m-{n}", trace_id=f"t-{n}", next_look_at=5.0)
+            ledger.move(job, State.SENT, by="bench", message_id=f"m-{name}", trace_id=f"t-{name}", next_look_at=5.0)
 
     return work
 

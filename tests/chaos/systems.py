@@ -210,8 +210,9 @@ class Naive(Stack):
 
     name = "naive"
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, installed_ffmpeg: bool = False) -> None:
         super().__init__(home, only=INFRASTRUCTURE)
+        self._extra = {"NAIVE_FFMPEG": "installed"} if installed_ffmpeg else {}
         self._keeper: Keeper | None = None
         self._sent: dict[int, str] = {}
         self._watch = threading.Event()
@@ -221,6 +222,7 @@ class Naive(Stack):
         if self._keeper is not None:
             return
         env = dict(os.environ) | self.settings.as_environment() | {"SSL_CERT_FILE": str(self.settings.ca_bundle)}
+        env |= self._extra
         url = env["MEMOLINE_BROKER_URL"]
         # Two, since a client that has a backend subscribes to every result, and gives up for ever when it is away.
         self._client, self._answers = Celery("orders", broker=url), Celery("answers", backend=url)

@@ -29,7 +29,10 @@ app.conf.update(
     broker_transport_options={"visibility_timeout": 60, "unacked_restore_interval": 10, "unacked_restore_throttle": 1},
     broker_connection_retry_on_startup=True,
 )
-AudioSegment.converter = get_ffmpeg_exe()
+AS_INSTALLED = os.environ.get("NAIVE_FFMPEG") == "installed"
+"""With the ffmpeg and ffprobe that the system's packages install, as tutorials say, instead of the one we ship."""
+if not AS_INSTALLED:
+    AudioSegment.converter = get_ffmpeg_exe()
 
 
 @app.task(name="naive.send", bind=True, autoretry_for=(Exception,), retry_backoff=True, max_retries=5)
@@ -37,7 +40,8 @@ def send(self: object, recording: str, chat_id: str, number: int) -> str:
     """Transcode, upload, send."""
     with tempfile.TemporaryDirectory() as folder:
         memo = Path(folder) / "memo.m4a"
-        audio = AudioSegment.from_file_using_temporary_files(recording)
+        read = AudioSegment.from_file if AS_INSTALLED else AudioSegment.from_file_using_temporary_files
+        audio = read(recording)
         audio.export(str(memo), format="ipod", codec="aac", bitrate="64k")
         key = f"m/{number}-{uuid.uuid4().hex}.m4a"
         s3 = boto3.client("s3", endpoint_url=os.environ.get("AWS_ENDPOINT_URL_S3"))

@@ -83,6 +83,7 @@ def statements() -> dict[str, Select[Any]]:
     asked |= {f"due-{n}": statement for n, statement in enumerate(queries.due(NOW, 1_000))}
     asked |= {f"needed-{n}": statement for n, statement in enumerate(queries.recordings_needed(NOW))}
     asked |= {f"outlived-{n}": statement for n, statement in enumerate(queries.outlived(0.0, 100))}
+    asked |= {"parts": queries.counts()[1]}
     asked |= {"erasing": queries.erasing(NOW, 100)}
     asked |= {f"message-{n}": statement for n, statement in enumerate(queries.message_of(report))}
     return asked
