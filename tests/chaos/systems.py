@@ -21,6 +21,7 @@ from celery import Celery
 from infra.local import stack
 from infra.local.processes import members
 from pipeline.errors import MemolineError
+from pipeline.hosting.journal import S3Journal
 from pipeline.hosting.names import memo_name
 from pipeline.ledger.ledger import SqlLedger
 from pipeline.ledger.states import OPEN
@@ -31,6 +32,7 @@ from tests.support.postgres import Server
 from tests.support.waiting import eventually
 from workers.clock import SteadyClock
 from workers.doors import Desk, open_desk, submit
+from workers.wiring import open_s3
 from workers.wishes import Wish
 
 FAST = {
@@ -193,13 +195,14 @@ class Memoline(Stack):
 
     def story(self, order: Order) -> list[str]:
         ledger = SqlLedger(self.settings.ledger_url, SteadyClock())
-        try:
-            found = [job for job in ledger.jobs(chat_id=order.chat_id) if job.key == order.key]
-            return [
-                f"{at.at:.1f} {at.to_state} {at.code} {at.by}" for job in found for at in ledger.history(job.job_id)
-            ]
-        finally:
-            ledger.close()
+        journal = S3Journal(open_s3(self.settings))
+        told = []
+        for job in ledger.jobs(chat_id=order.chat_id):
+            if job.key == order.key:
+                told += [f"{at.at:.1f} {at.to_state} {at.code} {at.by}" for at in ledger.history(job.job_id)]
+                told += [str(attempt) for attempt in journal.attempts(job.job_id)]
+        ledger.close()
+        return told
 
     def number_of(self, file_name: str) -> int | None:
         return self._names.get(file_name.rsplit(".", 1)[0])
