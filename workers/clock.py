@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 
 _BYTES = 8
@@ -27,6 +28,7 @@ class SteadyClock:
         self._lead_s = float("-inf")
         self._guard = threading.Lock()
         self._shared: memoryview[float] | None = None
+        self._held: FileIO | None = None
         if folder is not None:
             with suppress(OSError):
                 self._shared = self._opened(folder)
@@ -43,30 +45,31 @@ class SteadyClock:
 
     def close(self) -> None:
         """Have the shared lead no more."""
-        if self._shared is not None:
-            self._shared = None
-            os.close(self._file)
+        self._shared = None
+        if self._held is not None:
+            self._held.close()
+            self._held = None
+
+    def __del__(self) -> None:
+        self.close()
 
     def _opened(self, folder: Path) -> memoryview[float]:
         """The shared lead. It lasts as long as a process has it open: who finds himself alone begins anew."""
         if folder.parent.is_dir():
             folder.mkdir(exist_ok=True, mode=0o700)
-        self._file = os.open(folder / "clock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            alone = _locked(self._file)
-            if alone or os.fstat(self._file).st_size < _BYTES:
-                os.posix_fallocate(self._file, 0, _BYTES)  # a full disk is found out here, not at a write to the page
-            lead = memoryview(mmap.mmap(self._file, _BYTES)).cast("d")
-            if alone:
-                lead[0] = 0.0
-            fcntl.flock(self._file, fcntl.LOCK_SH)
-        except OSError:
-            os.close(self._file)
-            raise
+        file = os.fdopen(os.open(folder / "clock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b", buffering=0)
+        alone = _locked(file)
+        if alone or os.fstat(file.fileno()).st_size < _BYTES:
+            os.posix_fallocate(file.fileno(), 0, _BYTES)  # a full disk is found out here, not at a write to the page
+        lead = memoryview(mmap.mmap(file.fileno(), _BYTES)).cast("d")
+        if alone:
+            lead[0] = 0.0
+        fcntl.flock(file, fcntl.LOCK_SH)
+        self._held = file  # and with it the lock, as long as this clock is in use
         return lead
 
 
-def _locked(file: int) -> bool:
+def _locked(file: FileIO) -> bool:
     """Whether nobody else has it open."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
