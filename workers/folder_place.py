@@ -39,7 +39,7 @@ class FolderPlace:
 
     def name_of(self, job: Job) -> str | None:
         """The path below the folder, for a job that this door made."""
-        if getattr(job, "parent_id", None) or not job.source.startswith(f"{self._root}{os.sep}"):
+        if job.parent_id or not job.source.startswith(f"{self._root}{os.sep}"):
             return None
         key = Path(job.source).relative_to(self._root).as_posix()
         identity = identity_in_folder(self._root, key, job.recording.sha256 or "")

@@ -19,7 +19,7 @@ ENDED = (*ARRIVING, State.REJECTED, State.FAILED, State.CANCELLED)
 def result_name(settings: Settings, job: Job) -> str | None:
     """What a job's result is about: the key of its object in the inbox, or `job/ID` where results are asked for all
     jobs; None where nobody asked for one. A part of a split job is told of with the whole."""
-    if getattr(job, "parent_id", None):
+    if job.parent_id:
         return None
     key = inbox_key(settings, job)
     return key or (f"job/{job.job_id}" if settings.results_for == "all" else None)
