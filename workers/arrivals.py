@@ -18,6 +18,7 @@ from workers.hints import Hints
 from workers.inbox import SIDE_CAR_MAX_BYTES, wish_of
 from workers.log import logger
 from workers.s3_events import MAX_KEY_BYTES, ObjectSeen, is_recording, is_side_car, recording_of, side_car_of
+from workers.tracing import mark_registered
 from workers.wishes import Wish, split_s3_uri
 
 
@@ -122,6 +123,7 @@ class Arrivals:
         requests = list(self._looking.map(self._secured, found))
         safe = [(one, request) for one, request in zip(found, requests, strict=True) if request is not None]
         added = jobs.register_many(self._desk.parts, [request for _, request in safe])
+        mark_registered(job_id_of(self._desk, request) for _, request in safe)
         failed = {one.key for one, request in zip(found, requests, strict=True) if request is None}
         for (one, request), result in zip(safe, added, strict=True):
             try:

@@ -8,7 +8,8 @@ from concurrent.futures import Executor
 from pipeline import jobs
 from pipeline.errors import MemolineError
 from pipeline.model import Job, Request
-from workers.doors import Desk, request_of, secured, taken_up_with_copy
+from workers.doors import Desk, job_id_of, request_of, secured, taken_up_with_copy
+from workers.tracing import mark_registered
 from workers.wishes import Wish
 
 BATCH_JOBS = 200
@@ -38,6 +39,7 @@ def _request(desk: Desk, wish: tuple[str, Wish] | MemolineError) -> Request | Me
 def _added(desk: Desk, requests: list[Request]) -> Iterator[Job | MemolineError]:
     try:
         yield from jobs.register_many(desk.parts, requests)
+        mark_registered(job_id_of(desk, request) for request in requests)
     except MemolineError as error:
         yield from [error] * len(requests)
 

@@ -174,7 +174,8 @@ def register_as_it_lies(desk: Desk, request: Request) -> Job:
     """`register` for an object of ours that a job may have already: nothing is copied, and nothing removed where the
     request is refused. Raises KeyReused, PartUnreachable."""
     try:
-        added: Job | KeyReused = jobs.register(desk.parts, request)
+        with job_span("register", job_id_of(desk, request), first=True):
+            added: Job | KeyReused = jobs.register(desk.parts, request)
     except KeyReused as error:
         added = error
     return taken_up(desk, request, added)

@@ -21,8 +21,17 @@ from pipeline.settings import Settings
 
 _NAME = "memoline"
 _ORDER = ("timestamp", "level", "event")
-_QUIET = ("celery.worker.strategy", "celery.app.trace", "botocore", "urllib3", "httpx", "httpcore", "alembic")
-"""Libraries that tell at INFO what our own lines tell better, task by task."""
+_QUIET = (
+    "celery.pool",
+    "celery.worker.strategy",
+    "celery.app.trace",
+    "botocore",
+    "urllib3",
+    "httpx",
+    "httpcore",
+    "alembic",
+)
+"""Libraries that tell what our own lines tell better, task by task."""
 _PRIVATE = re.compile(
     r"(?P<query>(?<=[\w/])\?[\w.~%-]+=[^\s\"'<>\\)]*)"
     r"|(?P<user>(?<=://)[^\s/@\"']+@)"
@@ -46,6 +55,7 @@ def set_up_logging(settings: Settings) -> None:
     """Write to stderr, as MEMOLINE_LOG_FORMAT and MEMOLINE_LOG_LEVEL say; the supervisor puts it into files."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter(_as_json if settings.log_format == "json" else _as_text, _secrets_of(settings)))
+    logging.captureWarnings(capture=True)
     root, log = logging.getLogger(), logging.getLogger(_NAME)
     root.handlers, log.handlers, log.propagate = [handler], [], True
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]

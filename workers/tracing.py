@@ -7,7 +7,7 @@ job's, too, which is told when the job is registered."""
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from hashlib import sha256
@@ -135,6 +135,14 @@ def job_span(name: str, job_id: str, *, first: bool = False) -> Iterator[Told]:
     above = trace.set_span_in_context(trace.NonRecordingSpan(_first_span(job_id)), Context())
     with tracer.start_as_current_span(name, above, attributes=attributes) as current:
         yield Told(current)
+
+
+def mark_registered(job_ids: Iterable[str]) -> None:
+    """Begin the traces of jobs that were registered together."""
+    if wanted():
+        for job_id in job_ids:
+            with job_span("register", job_id, first=True):
+                continue
 
 
 def _is_trace_id(job_id: str) -> bool:
