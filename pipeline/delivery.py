@@ -115,10 +115,10 @@ def _post(parts: Parts, job: Job, chat: Chat, went: Gate) -> Job:
     if not first:
         give_back(parts, went)
         return _known_before(parts, job)
-    # What the commits took, or a freeze after them, is off the deadline that everybody else reads in the ledger.
-    left_s = max(job.deadline - parts.clock.now(), 0.001)
     address = parts.store.address(_hosted(job))
     turn = _turn(parts, job, chat.chat_id, _limited_line(parts, chat))
+    # What all before took, or a freeze in it, is off the deadline that everybody else reads in the ledger.
+    left_s = max(job.deadline - parts.clock.now(), 0.001)
     outcome = _told(parts.messenger.send_once(chat.chat_id, address, deadline_s=left_s, may_go=turn))
     try:
         moved = _applied(parts, job, outcome)

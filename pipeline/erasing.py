@@ -40,14 +40,15 @@ def carry_out(parts: Parts, job: Job) -> Job:
     for _ in range(_TRIES):
         if job.state is State.ERASED:
             return _looked_again(parts, job)
-        if job.spans and not _parts_erased(parts, job, wish):
+        if not _parts_erased(parts, job, wish):
             break
         with suppress(Fenced):
             if (ended := _ended(parts, job)) is None:
                 break
             _bury(parts, ended, wished=wish is not None)
             is_other = _others(parts, ended) if wish else None
-            removed = parts.store.erase(ended, is_other=is_other, alone=parts.ledger.is_alone(ended))
+            alone = ended.parent_id is None and parts.ledger.is_alone(ended)
+            removed = parts.store.erase(ended, is_other=is_other, alone=alone)
             return parts.ledger.erase(
                 ended,
                 by=wish.by if wish else parts.by,
@@ -61,7 +62,8 @@ def carry_out(parts: Parts, job: Job) -> Job:
 
 
 def _parts_erased(parts: Parts, job: Job, wish: AuditLine | None) -> bool:
-    """Whether all parts of a split are erased, the last first, so that none goes meanwhile."""
+    """Whether all parts of a split, or of one that was made anew, are erased; the last first, so that none goes
+    meanwhile."""
     erased = True
     for part in reversed(parts.ledger.parts_of(job.job_id)):
         if part.state is State.ERASED:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from pipeline.errors import Fenced, MemolineError
+from pipeline.errors import MemolineError
 from pipeline.messages import Chat
 from pipeline.model import Job, State
 from pipeline.ports import Parts
@@ -39,7 +39,7 @@ def end_waiting(parts: Parts, chat_id: str, said: str = "") -> None:
     What cannot be ended now ends when it is its turn: the next step of each job asks about its chat."""
     with suppress(MemolineError):
         for job in parts.ledger.waiting(chat_id, _AT_ONCE):
-            with suppress(Fenced):
+            with suppress(MemolineError):
                 end(parts, job, said)
 
 
@@ -56,17 +56,19 @@ def blocked(parts: Parts, chat: Chat, job: Job) -> bool:
 
 
 def opted_out(chat: Chat, job: Job) -> bool:
-    """Whether their opt-out concerns the job: they did not write since, or it was under way already. Pure."""
-    if not chat.opted_out_at:
-        return False
-    return chat.heard_at <= chat.opted_out_at or 0 < job.sending_since <= chat.opted_out_at
+    """Whether their opt-out concerns the job: they did not write since, or it waited or was under way then. Pure."""
+    return bool(chat.opted_out_at) and (chat.heard_at <= chat.opted_out_at or _waited(chat, job))
+
+
+def _waited(chat: Chat, job: Job) -> bool:
+    """Whether the job was there when they opted out. One that a person started anew since has a later `not_before`."""
+    return max(job.created_at, job.not_before) < chat.opted_out_at or 0 < job.sending_since <= chat.opted_out_at
 
 
 def _wrote_unheard(parts: Parts, chat: Chat, job: Job) -> bool:
     """Whether Linq shows a chat that is not marked any more. Only a job that came after the opt-out is worth it."""
     now = parts.clock.now()
-    waited = max(job.created_at, job.not_before) <= chat.opted_out_at or 0 < job.sending_since <= chat.opted_out_at
-    if waited or not parts.ledger.may_ask(chat.chat_id, every_s=_ASK_EVERY_S):
+    if _waited(chat, job) or not parts.ledger.may_ask(chat.chat_id, every_s=_ASK_EVERY_S):
         return False
     with suppress(MemolineError):
         seen = parts.messenger.chat(chat.chat_id)

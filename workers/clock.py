@@ -57,7 +57,11 @@ class SteadyClock:
         """The shared lead. It lasts as long as a process has it open: who finds himself alone begins anew."""
         if folder.parent.is_dir():
             folder.mkdir(exist_ok=True, mode=0o700)
-        file = os.fdopen(os.open(folder / "clock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b", buffering=0)
+        # Hosts that share a folder have each a clock of their own, and so has the next boot.
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        file = os.fdopen(
+            os.open(folder / f"clock-{boot}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b", buffering=0
+        )
         alone = _locked(file)
         if alone or os.fstat(file.fileno()).st_size < _BYTES:
             os.posix_fallocate(file.fileno(), 0, _BYTES)  # a full disk is found out here, not at a write to the page

@@ -47,7 +47,7 @@ def told(ledger: Ledger, job: Job) -> dict[str, object]:
 
 def parts_of(ledger: Ledger, job: Job) -> tuple[Job, ...]:
     """The parts of a split; the ledger is not asked about other jobs."""
-    return ledger.parts_of(job.job_id) if job.spans else ()
+    return ledger.parts_of(job.job_id)[: len(job.spans)] if job.spans else ()
 
 
 def _part_json(part: Job, span: Span) -> dict[str, object]:

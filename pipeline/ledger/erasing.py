@@ -17,6 +17,7 @@ from pipeline.ledger.states import why_not
 from pipeline.ledger.tables import (
     audit,
     backfill_rows,
+    backfills,
     callbacks,
     chats,
     history,
@@ -134,12 +135,13 @@ class EraseLedger(ReportLedger):
         return erased
 
     def _rows_of(self, job: Job) -> list[tuple[str, int]]:
-        """The rows of backfills that named a job. No index serves this, so it is asked while nobody waits."""
+        """The rows of backfills that named a job, looked up in one backfill after the other, as their index is made."""
         c = backfill_rows.c
         if job.lane != "backfill" and job.backfill_id is None:
             return []
         with self.database.read() as connection:
-            found = connection.execute(select(c.backfill_id, c.line).where(c.job_id == job.job_id)).all()
+            named = c.backfill_id.in_(select(backfills.c.id)) & (c.job_id == job.job_id)
+            found = connection.execute(select(c.backfill_id, c.line).where(named)).all()
         return [(str(backfill_id), int(line)) for backfill_id, line in found]
 
     def forget_chat(self, chat_id: str, *, by: str, why: str) -> bool:

@@ -175,7 +175,7 @@ class SqlLedger(EraseLedger, ChatLedger, BackfillLedger, FigureLedger):
         In place of a split stands the part whose turn it is."""
         with self.database.read() as connection:
             found = _jobs(connection, queries.heads(), {"chat_id": chat_id, "now": now})
-            parts = [splits.parts_of(connection, head.job_id) if head.spans else () for head in found]
+            parts = [splits.parts_of(connection, head.job_id)[: len(head.spans)] for head in found]
         return at_turn(found, parts, now)
 
     def waiting(self, chat_id: str, limit: int) -> tuple[Job, ...]:

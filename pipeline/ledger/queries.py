@@ -174,8 +174,13 @@ def listed(
 
 
 def first_at_or_after(seq: int) -> Select[Any]:
-    """Number and time of the first job from a number on."""
-    return select(jobs.c.seq, jobs.c.created_at).where(jobs.c.seq >= seq).order_by(jobs.c.seq).limit(1)
+    """Number and time of the first job from a number on; a part of a split has the time of its whole."""
+    return (
+        select(jobs.c.seq, jobs.c.created_at)
+        .where(jobs.c.seq >= seq, jobs.c.parent_id.is_(None))
+        .order_by(jobs.c.seq)
+        .limit(1)
+    )
 
 
 def waiting(chat_id: str, limit: int) -> Select[Any]:

@@ -66,7 +66,8 @@ def follow(connection: Connection, whole: Job, *, now: float, by: str) -> Job:
     """Let a split have the state that its parts come to, and end those that wait for nothing; as it is then."""
     if not whole.spans:
         return whole  # made anew meanwhile
-    parts = parts_of(connection, whole.job_id)
+    # Of an earlier division into more parts there may be further ones, which are nothing to this one.
+    parts = parts_of(connection, whole.job_id)[: len(whole.spans)]
     for part in left_behind(parts):
         why = f"An earlier part could not be sent: `memoline retry {whole.job_id}` sends what is missing."
         changes.put(connection, part, State.FAILED, {}, now=now, by=by, code=PART_MISSING, message=why)

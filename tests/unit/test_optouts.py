@@ -69,6 +69,18 @@ def test_an_outage_puts_the_end_off(stage: Stage) -> None:
     assert not stage.linq.posts
 
 
+def test_what_waited_then_does_not_go_when_they_write(stage: Stage) -> None:
+    """An outage let it wait on, and they wrote before it was its turn: the block lifts for new jobs only."""
+    job = waiting(stage, "one")
+    stage.clock.at += 10
+    stage.journal.fails["attempts"] = [AWAY]
+    jobs.settle(stage.parts, replace(STOP, occurred_at=stage.clock.at))
+    optouts.heard_from(stage.parts, CHAT, stage.clock.at + 1)
+    stage.clock.at += 2
+    assert jobs.deliver(stage.parts, job.job_id).code == "opted-out"  # type: ignore[union-attr]
+    assert sent(stage, "new").state is State.SENT
+
+
 def test_a_lost_message_of_theirs_is_found_out(stage: Stage) -> None:
     """No webhook told that they wrote: Linq is asked, at most once in ten minutes, for what comes after the block."""
     stage.linq.outcomes = [REFUSED, ACCEPTED]

@@ -283,7 +283,7 @@ def test_retry_sends_what_is_missing(stage: Stage) -> None:
     assert stage.runner.runs == 2
 
 
-@pytest.mark.parametrize("lengths_s", [(1.0,), (5.0, 5.0, 5.0, 8.0), LENGTHS_S])
+@pytest.mark.parametrize("lengths_s", [(1.0,), (5.0, 5.0), (5.0, 5.0, 5.0, 8.0), LENGTHS_S])
 def test_retry_begins_anew_where_nothing_was_taken(stage: Stage, lengths_s: tuple[float, ...]) -> None:
     """With another overflow, too: one memo, or other parts, none of which is forgotten or sent twice."""
     stage.linq.outcomes = [REFUSED, *[taken(n) for n in range(1, 9)]]
@@ -298,7 +298,7 @@ def test_retry_begins_anew_where_nothing_was_taken(stage: Stage, lengths_s: tupl
     assert len(stage.linq.posts) == 1 + len(lengths_s)
     assert len({url for _, url in stage.linq.posts}) == len(stage.linq.posts)
     if len(lengths_s) > 1:
-        assert states(stage, job) == [State.SENT] * len(lengths_s)
+        assert states(stage, job)[: len(lengths_s)] == [State.SENT] * len(lengths_s)
 
 
 def test_cancel_ends_what_was_not_sent(stage: Stage) -> None:
@@ -465,6 +465,20 @@ def test_erasing_takes_all_parts(stage: Stage, of_whole: bool) -> None:
     stage.clock.at += 1_000
     assert deliver(stage, job).state is State.ERASED
     assert len(stage.linq.posts) == 1
+
+
+def test_erasing_takes_the_parts_of_an_earlier_division(stage: Stage) -> None:
+    """It was refused in parts and made anew as one memo: what was made then goes, too."""
+    stage.linq.outcomes = [REFUSED, taken(1)]
+    job = deliver(stage, split(stage))
+    stage.runner.lengths_s = (1.0,)
+    decisions.retry(stage.parts, job, overflow="cut")
+    done = settle(stage, job)
+    assert (done.state, done.spans) == (State.SENT, ())
+    erasing.want(stage.parts, done, "asked for it")
+    assert erasing.carry_out(stage.parts, stage.ledger.get(job.job_id)).state is State.ERASED
+    assert set(states(stage, job)) == {State.ERASED}
+    assert {(part.url, part.source) for part in parts_of(stage, job)} == {(None, "")}
 
 
 def test_erasing_a_held_split_gives_the_part_up_and_sends_no_more(stage: Stage) -> None:
