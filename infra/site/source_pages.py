@@ -39,7 +39,15 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, *, page: Page, **_: object) -> str:
     """Let the links lead to these pages."""
     here = posixpath.dirname(page.file.src_uri)
-    return _LINK.sub(lambda found: f"]({posixpath.relpath(_page_of(found[1]), here or '.')})", markdown)
+    return _LINK.sub(lambda found: f"]({posixpath.relpath(_target(here, found[1]), here or '.')})", markdown)
+
+
+def _target(here: str, name: str) -> str:
+    """The page that `../name` means on a page of a folder of the site, which may be one of the project's own."""
+    if not here.startswith(f"{FOLDER}/"):
+        return _page_of(name)
+    path = posixpath.normpath(posixpath.join(here.removeprefix(f"{FOLDER}/"), "..", name))
+    return path.removeprefix("docs/") if path.startswith("docs/") else _page_of(path)
 
 
 def _page_of(name: str) -> str:
