@@ -41,7 +41,8 @@ class Pulse:
         return stopped.is_set()
 
     def end(self) -> None:
-        """Say that it goes on no more."""
+        """Say that it goes on no more, whatever beats after this: a timer of a loop that is being left, say."""
+        self._beaten_s = float("inf")
         with suppress(OSError):
             self._file.unlink(missing_ok=True)
 

@@ -81,8 +81,13 @@ def run_worker(kind: Kind, settings: Settings, connect: Connect = wiring.connect
     if kind == "send":
         desk = cache(lambda: desk_with(parts(), settings))
         register_door(app, Register(desk=desk, book=cache(lambda: wiring.open_refusals(settings)), hints=hints))
-    _tell_when_ready(settings, kind)
-    app.worker_main(_arguments(kind))
+    pulse = Pulse(settings.home, kind)
+    _tell_when_ready(settings, kind, pulse)
+    try:
+        app.worker_main(_arguments(kind))
+    finally:  # Celery tells nobody of a shutdown by SIGQUIT, which SIGTERM is to the audio worker
+        pulse.end()
+        end_tracing()
 
 
 def _keep_temporary_files_in(work: Path) -> None:
@@ -108,10 +113,10 @@ def _arguments(kind: Kind) -> list[str]:
     return ["--quiet", "worker", "--queues", queues, "--hostname", f"{kind}@%h", *pool, *quiet]
 
 
-def _tell_when_ready(settings: Settings, kind: Kind) -> None:
+def _tell_when_ready(settings: Settings, kind: Kind, pulse: Pulse) -> None:
     """Write the file by which the supervisor sees that the worker takes work, and let the loop that takes it show from
     then on that it turns. What exports traces is begun in the process that works, after the fork."""
-    path, pulse = settings.home / "run" / f"{kind}.ready", Pulse(settings.home, kind)
+    path = settings.home / "run" / f"{kind}.ready"
 
     def ready(sender: Any, **_: object) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -122,14 +127,9 @@ def _tell_when_ready(settings: Settings, kind: Kind) -> None:
     def traces(**_: object) -> None:
         begin_tracing(kind)
 
-    def ended(**_: object) -> None:
-        pulse.end()
-        end_tracing()
-
     # Connected so, Celery leaves the logging to us.
     signals.setup_logging.connect(_logging_is_set_up, weak=False)
     signals.worker_ready.connect(ready, weak=False)
-    signals.worker_shutdown.connect(ended, weak=False)
     signals.worker_process_init.connect(_lead_a_group, weak=False)
     if kind == "audio":
         signals.worker_process_init.connect(traces, weak=False)
