@@ -117,6 +117,9 @@ class Tellers:
                 except MemolineError as error:
                     begun = 0
                     logger().warning("callback.put-off", code=error.code, error=error.message)
+                except Exception:  # whatever it is: what is due stays, and the thread lives on
+                    begun = 0
+                    logger().exception("callback.round-failed")
                 with self._news:
                     busy = len(self._at_work)
                     # A finished attempt is news: its job's next move, or its receiver's next callback.

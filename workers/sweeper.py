@@ -46,32 +46,35 @@ def sweep_for_ever(settings: Settings, stopped: threading.Event, on_ready: threa
     Raises Misuse (`missing-setting`) without a broker, PartUnreachable when the ledger is away at the start."""
     broker_url = settings.need("broker_url")
     ledger, hints, clock = open_ledger(settings), open_hints(broker_url), steady_clock(settings)
-    telling = threading.Thread(target=make_tellers(settings, ledger, clock).run, args=(stopped,), name="callbacks")
-    telling.start()
-    parts = connect(settings, "sweep")
-    eraser = Eraser(parts, ledger, settings, stopped)
-    eraser.start()
-    if on_ready:
-        on_ready.set()
+    tellers, parts = make_tellers(settings, ledger, clock), connect(settings, "sweep")
+    eraser, pulse = Eraser(parts, ledger, settings, stopped), Pulse(settings.home, "sweep")
+    telling = threading.Thread(target=tellers.run, args=(stopped,), name="callbacks")
     ttl_s = max(1, min(HINT_TTL_S, round(2 * settings.sweep_every_s)))
-    tidy_at, pulse = clock.now(), Pulse(settings.home, "sweep")
-    while True:
-        wait_s = settings.sweep_every_s
-        try:
-            swept = sweep_once(ledger, hints, now=clock.now(), ttl_s=ttl_s)
-            wait_s = min(CROWDED_S, settings.sweep_every_s) if swept.crowded else settings.sweep_every_s
-            if cancelled := care_for_all(ledger):
-                cancel_jobs(parts, ledger, cancelled[0])
-            if clock.now() >= tidy_at:
-                tidy_at = clock.now() + TIDY_EVERY_S
-                tidy_once(settings, ledger, now=clock.now())
-        except MemolineError as error:
-            logger().warning("sweep.put-off", code=error.code, error=error.message)
-        if pulse.wait(stopped, wait_s):
-            telling.join()
-            eraser.join()
-            pulse.end()
-            return
+    tidy_at = clock.now()
+    telling.start()
+    eraser.start()
+    try:
+        if on_ready:
+            on_ready.set()
+        while True:
+            wait_s = settings.sweep_every_s
+            try:
+                swept = sweep_once(ledger, hints, now=clock.now(), ttl_s=ttl_s)
+                wait_s = min(CROWDED_S, settings.sweep_every_s) if swept.crowded else settings.sweep_every_s
+                if cancelled := care_for_all(ledger):
+                    cancel_jobs(parts, ledger, cancelled[0])
+                if clock.now() >= tidy_at:
+                    tidy_at = clock.now() + TIDY_EVERY_S
+                    tidy_once(settings, ledger, now=clock.now())
+            except MemolineError as error:
+                logger().warning("sweep.put-off", code=error.code, error=error.message)
+            if pulse.wait(stopped, wait_s):
+                return
+    finally:
+        stopped.set()  # or they would be waited for without an end
+        telling.join()
+        eraser.join()
+        pulse.end()
 
 
 def sweep_once(ledger: SqlLedger, hints: Hints, *, now: float, ttl_s: int) -> Swept:

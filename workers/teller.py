@@ -53,11 +53,12 @@ class Teller:
         self._pool = ThreadPoolExecutor(THREADS, "tell")
         book.begin(parts.clock.now())
 
-    def round(self) -> int:
-        """Tell what is new. Returns how many jobs were told of. Raises PartUnreachable: the rest stays due."""
+    def round(self, stopped: threading.Event | None = None) -> int:
+        """Tell what is new, up to the batch in work once told to stop. Returns how many jobs were told of. Raises
+        PartUnreachable: the rest stays due."""
         now, count = self._parts.clock.now(), 0
         self._book.follow(now)
-        while due := self._book.due(now, BATCH):
+        while not (stopped and stopped.is_set()) and (due := self._book.due(now, BATCH)):
             count += self._told(due)
         return count
 
@@ -120,8 +121,11 @@ def tell_for_ever(teller: Teller, stopped: threading.Event) -> None:
     tries = 0
     while not stopped.wait(min(backoff_s(tries), 30) if tries else TELL_EVERY_S):
         try:
-            teller.round()
+            teller.round(stopped)
             tries = 0
         except MemolineError as error:
             tries += 1
             logger().warning("watch.telling-put-off", code=error.code, error=error.message)
+        except Exception:  # whatever it is: what is to be told stays, and the thread lives on
+            tries += 1
+            logger().exception("watch.telling-failed")

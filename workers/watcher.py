@@ -118,6 +118,7 @@ def watch_for_ever(settings: Settings, stopped: threading.Event, on_ready: threa
     try:
         _watch(settings, desk, watcher, stopped)
     finally:
+        stopped.set()
         if telling:
             telling.join()
 

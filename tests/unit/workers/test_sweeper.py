@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from pipeline import jobs
+from pipeline.errors import PartUnreachable
 from pipeline.model import Job
+from pipeline.settings import Settings
 from tests.support.story import ACCEPTED, build_stage, request
 from workers.hints import QUEUES, Hints, task_for
-from workers.sweeper import sweep_once
+from workers.sweeper import sweep_for_ever, sweep_once
 
 
 class CountingHints(Hints):
@@ -75,3 +79,18 @@ def test_polls_wait_behind_what_is_to_be_sent(tmp_path: Path, monkeypatch: pytes
     assert found.pop(waits.job_id) == "send"
     assert set(found.values()) == {"send-backfill"}
     assert sweep_once(stage.ledger, CountingHints(), now=stage.clock.at, ttl_s=30).hints == 41
+
+
+def test_a_sweeper_that_cannot_begin_leaves_no_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or its process would never end."""
+
+    def away(*_: object) -> None:
+        raise PartUnreachable("s3-unreachable", "Away.")
+
+    for name in ("open_ledger", "open_hints", "steady_clock", "make_tellers"):
+        monkeypatch.setattr(f"workers.sweeper.{name}", lambda *_: SimpleNamespace(run=lambda stopped: stopped.wait()))
+    monkeypatch.setattr("workers.sweeper.connect", away)
+    before = threading.active_count()
+    with pytest.raises(PartUnreachable):
+        sweep_for_ever(Settings(home=tmp_path, broker_url="redis://nowhere"), threading.Event())
+    assert threading.active_count() == before
