@@ -96,30 +96,36 @@ def _broker(settings: Settings) -> str:
 
 
 def _s3(settings: Settings) -> str:
-    from pipeline.hosting.trial import trial_object
+    from pipeline.hosting.trial import NotRemoved, trial_object
     from workers.wiring import open_s3
 
     s3 = open_s3(settings)
     s3.ping()
-    with trial_object(s3, settings.cdn_url or ""):
-        pass
+    try:
+        with trial_object(s3, settings.cdn_url or ""):
+            pass
+    except NotRemoved as error:
+        raise Lesser(error.message) from None
     return f"bucket {s3.need_bucket()}: put with checksum and condition, read, removed"
 
 
 def _cdn(settings: Settings) -> str:
     """From here as Linq would: a good certificate, no redirect, the right type, every byte."""
     from pipeline.hosting.check import UrlCheck
-    from pipeline.hosting.trial import trial_object
+    from pipeline.hosting.trial import NotRemoved, trial_object
     from workers.wiring import open_ledger, open_s3, open_store
 
     url = settings.need("cdn_url")
     UrlCheck(settings.ca_bundle).reach(url)
     store = open_store(settings, open_ledger(settings).install_secret())
-    with trial_object(open_s3(settings), url) as hosted:
-        try:
-            store.check(hosted)
-        except JobFailed as error:
-            raise PartUnreachable(error.code, error.message) from None
+    try:
+        with trial_object(open_s3(settings), url) as hosted:
+            try:
+                store.check(hosted)
+            except JobFailed as error:
+                raise PartUnreachable(error.code, error.message) from None
+    except NotRemoved as error:
+        raise Lesser(error.message) from None
     return f"{url} shows an object of the bucket, with its type, by TLS and without a redirect"
 
 

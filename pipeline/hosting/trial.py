@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pipeline.errors import JobFailed, MemolineError, PartUnreachable
+from pipeline.errors import JobFailed, MemolineError, Misuse, PartUnreachable
 from pipeline.hosting.names import cdn_url
 from pipeline.hosting.s3 import S3
 from pipeline.model import Hosted
@@ -17,11 +17,16 @@ from pipeline.model import Hosted
 _TYPE = "audio/x-m4a"
 
 
+class NotRemoved(Misuse):
+    """All went well, but the object may not be removed."""
+
+
 @contextmanager
 def trial_object(s3: S3, cdn: str) -> Iterator[Hosted]:
     """Put an object as a memo is put, checksum and condition included, read it back, and remove it at the end.
 
-    Raises PartUnreachable, Misuse (`s3-refused`), JobFailed (`s3-wrong`) where S3 does not do what it says."""
+    Raises PartUnreachable, Misuse (`s3-refused`; NotRemoved at the end), JobFailed (`s3-wrong`) where S3 does not do
+    what it says."""
     bucket, name = s3.need_bucket(), f"doctor-{secrets.token_hex(16)}.m4a"
     key, content = f"m/{name}", secrets.token_bytes(2_000)
     # Nobody may keep it: at the CDN, too, it goes with the object.
@@ -47,8 +52,11 @@ def trial_object(s3: S3, cdn: str) -> Iterator[Hosted]:
                 sha256=digest,
                 action="doctor",
             )
-        finally:
-            _remove(s3, bucket, key)
+        except BaseException:
+            with suppress(MemolineError):
+                _remove(s3, bucket, key)
+            raise
+        _remove(s3, bucket, key)
 
 
 def _refuses_another(s3: S3, bucket: str, key: str, other: Path, headers: dict[str, str]) -> None:
@@ -67,3 +75,6 @@ def _remove(s3: S3, bucket: str, key: str) -> None:
     except PartUnreachable:
         with suppress(MemolineError):
             s3.delete(bucket, key)
+    except Misuse as error:
+        text = f"s3://{bucket}/{key} was put as a trial and may not be removed: remove it. {error.message}"
+        raise NotRemoved(error.code, text) from None
