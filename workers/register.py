@@ -25,7 +25,7 @@ QUEUE = "register"
 PUT_OFF_S = 5.0
 """How long a call waits in its worker before it goes back into the queue, while a part is away."""
 OURS = frozenset({"missing-setting", "s3-refused", "home-unusable", "disk-full"})
-"""What is wrong on our side, so that the same call may be taken later."""
+"""What is wrong on our side, so that the same call may be taken later. What S3 refuses is, where it is the inbox."""
 
 _POSITIONS = ("recording", "chat_id", "key")
 _FIELDS = frozenset({*_POSITIONS, *OPTIONS})
@@ -97,13 +97,20 @@ def _registered(register: Register, fields: Mapping[str, object]) -> Job:
 
 def _refuse_or_put_off(register: Register, task_id: str, fields: Mapping[str, object], error: MemolineError) -> None:
     try:
-        if isinstance(error, PartUnreachable) or error.code in OURS:
+        if isinstance(error, PartUnreachable) or _is_ours(register, fields, error):
             raise error
         _refuse(register, task_id, fields, error)
     except MemolineError as away:
         logger().warning("register.put-off", task_id=task_id, code=away.code, error=away.message)
         register.wait(PUT_OFF_S)
         raise Reject(away.code, requeue=True) from None
+
+
+def _is_ours(register: Register, fields: Mapping[str, object], error: MemolineError) -> bool:
+    if error.code != "s3-refused":
+        return error.code in OURS
+    bucket = str(fields.get("recording")).removeprefix("s3://").partition("/")[0]
+    return bucket == register.desk().settings.inbox_bucket
 
 
 def _refuse(register: Register, task_id: str, fields: Mapping[str, object], error: MemolineError) -> None:
