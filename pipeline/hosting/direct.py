@@ -34,7 +34,9 @@ def new_upload(file_name: str, size_bytes: int, sha256: str | None) -> Upload:
 
 def upload_id(secret: bytes, upload: Upload) -> str:
     """The id by which its memo is asked for."""
-    said = json.dumps([upload.key, upload.file_name, upload.size_bytes, upload.sha256], separators=(",", ":")).encode()
+    content = [upload.key, upload.file_name, upload.size_bytes, upload.sha256]
+    # Characters as they are: escaped, a name of emoji would be three times as long. json.loads takes surrogates too.
+    said = json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
     return f"{_text(said)}.{_text(_mac(secret, said))}"
 
 

@@ -12,6 +12,17 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _METADATA = frozenset({ipaddress.ip_address("fd00:ec2::254"), ipaddress.ip_address("100.100.100.200")})
 """Where clouds tell a machine its credentials, beside the link-local 169.254.169.254."""
+_NEVER = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "192.0.0.0/24",  # of protocols; 192.0.0.192 tells credentials at Oracle's
+        "168.63.129.16/32",  # Azure's own
+        "fd20:ce::254/128",  # Google's metadata
+        "64:ff9b:1::/48",  # local NAT64, whose inner address cannot be told
+        "fec0::/10",  # site-local, given up
+        "192.88.99.0/24",  # relays of 6to4, given up
+    )
+)
 
 
 def may_be_told(text: str, *, allow_private: bool) -> bool:
@@ -21,7 +32,9 @@ def may_be_told(text: str, *, allow_private: bool) -> bool:
         address = _inner(ipaddress.ip_address(text.partition("%")[0]))
     except ValueError:
         return False
-    if address in _METADATA or address.is_link_local or address.is_multicast or address.is_unspecified:
+    if address in _METADATA or any(address in network for network in _NEVER):
+        return False
+    if address.is_link_local or address.is_multicast or address.is_unspecified:
         return False
     if address.is_global:
         return True
