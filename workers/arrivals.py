@@ -113,10 +113,7 @@ class Arrivals:
         return tuple(Found(key=key, head=head, note=note) for head in heads)
 
     def _note(self, key: str) -> bytes | None:
-        beside = side_car_of(key)
-        if len(beside.encode()) > MAX_KEY_BYTES:
-            return None
-        return self._desk.s3.read(self._bucket, beside, SIDE_CAR_MAX_BYTES)
+        return note_beside(self._desk, self._bucket, key)
 
     def _register(self, found: Sequence[Found]) -> set[str]:
         """One commit for a batch. Returns the keys that could not be registered."""
@@ -169,3 +166,11 @@ class Arrivals:
 
     def _uri(self, found: Found) -> str:
         return f"s3://{self._bucket}/{found.key}"
+
+
+def note_beside(desk: Desk, bucket: str, key: str) -> bytes | None:
+    """What lies beside an object of the inbox as `name.ext.json`. Raises PartUnreachable, Misuse."""
+    beside = side_car_of(key)
+    if len(beside.encode()) > MAX_KEY_BYTES:
+        return None
+    return desk.s3.read(bucket, beside, SIDE_CAR_MAX_BYTES)

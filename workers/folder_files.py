@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from workers.s3_events import DONE, RESULT_SUFFIX, is_side_car
+from workers.s3_events import DONE, RESULT_SUFFIX, is_named_as_note
 
 _UNFINISHED = re.compile(r"(~|\.(part|partial|tmp|temp|crdownload|download|filepart|swp|swx|lock))$", re.IGNORECASE)
 """What programs call a file that they still write: browsers, editors, FTP clients. rsync and others hide theirs."""
@@ -50,8 +50,9 @@ def is_dropped(key: str) -> bool:
 
 
 def is_note(key: str) -> bool:
-    """Whether a path below the folder is `name.ext.json`: options for the recording `name.ext`."""
-    return is_side_car(key)
+    """Whether a path below the folder is `name.ext.json`: options for the recording `name.ext`. Unlike in a bucket,
+    `uploads/` and `result/` are folders as any."""
+    return is_named_as_note(key)
 
 
 def files_in(root: Path) -> Iterator[Look]:
@@ -62,6 +63,11 @@ def files_in(root: Path) -> Iterator[Look]:
         names[:] = [name for name in names if not name.startswith(".")]
         looks += [look for name in files if (look := look_at(root, Path(folder, name)))]
     return iter(sorted(looks, key=lambda look: look.key))
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder that may be looked at. Path.is_dir raises where it may not."""
+    return os.path.isdir(path)  # noqa: PTH112
 
 
 def is_being_written(path: Path) -> bool:

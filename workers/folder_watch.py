@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from pipeline.sending.pacing import backoff_s
 from pipeline.settings import Settings
 from workers.doors import open_desk
 from workers.folder_door import FolderDoor, place_of_folder, text_of
-from workers.folder_files import Look, files_in, is_being_written, look_at
+from workers.folder_files import Look, files_in, is_being_written, is_folder, look_at
 from workers.folder_place import FolderPlace, FolderWishes
 from workers.hints import open_hints
 from workers.log import logger
@@ -96,8 +97,11 @@ def watch_folder(settings: Settings, root: Path, wishes: FolderWishes, stopped: 
     """Watch a folder until told to stop. Raises Misuse (`no-such-folder`), PartUnreachable when the ledger is away at
     the start; what goes wrong later costs a wait and a line in the log."""
     root = root.absolute()
-    if not root.is_dir():
+    if not is_folder(root):
         raise Misuse("no-such-folder", f"There is no folder {root}: make it, or name another.", path=str(root))
+    if threading.current_thread() is threading.main_thread():
+        # Sent to whoever holds a lease when another opens the file (`is_being_written`); it would end the process.
+        signal.signal(signal.SIGIO, signal.SIG_IGN)
     desk, place = open_desk(settings, "watch"), place_of_folder(root)
     book = open_book(settings, place)
     watcher = FolderWatcher(root, book, FolderDoor(desk, open_hints(settings.broker_url), book, root))
@@ -120,16 +124,17 @@ def _watch(root: Path, watcher: FolderWatcher, stopped: threading.Event) -> None
         try:
             for path in changes:
                 watcher.notice(path, now_s)
-                if path.is_dir():  # moved here with all that is in it
+                if is_folder(path):  # moved here with all that is in it
                     next_look_s = now_s
             if now_s >= next_look_s:
                 next_look_s = now_s + LOOK_EVERY_S
                 watcher.look_around(now_s)
             watcher.take_whole(now_s)
             tries = 0
-        except MemolineError as error:
+        except (MemolineError, OSError) as error:
             tries += 1
-            logger().warning("watch.put-off", code=error.code, error=error.message)
+            code = error.code if isinstance(error, MemolineError) else "unreadable"
+            logger().warning("watch.put-off", code=code, error=str(error))
             stopped.wait(min(backoff_s(tries), 30))
 
 
@@ -148,10 +153,13 @@ def _changes(root: Path, stopped: threading.Event) -> Iterator[set[Path]]:
                 ignore_permission_denied=True,
             ):
                 yield {Path(path) for _, path in changes}
-                if not root.is_dir():
+                if not is_folder(root):
                     break
         except OSError as error:
-            logger().warning("watch.no-folder", folder=str(root), error=str(error))
-        if not stopped.is_set() and not root.is_dir():
+            logger().warning("watch.no-events", folder=str(root), error=str(error))
+            if is_folder(root):
+                yield set()  # without the kernel's events, the look now and then goes on
+                stopped.wait(LOOK_EVERY_S / 10)
+        if not stopped.is_set() and not is_folder(root):
             logger().warning("watch.no-folder", folder=str(root))
             stopped.wait(LOOK_EVERY_S / 10)

@@ -9,10 +9,11 @@ from pipeline.errors import JobFailed, Misuse
 from pipeline.hosting.spool import hash_of, opened
 from pipeline.model import Request, StoredRecording
 from pipeline.sending.quiet import zone_of
-from workers.doors import Desk, head_of, request_for, request_for_object
+from workers.arrivals import note_beside
+from workers.doors import Desk, head_of, need_callback, request_for, request_for_object
 from workers.inbox import wish_of
 from workers.manifest import Row
-from workers.wishes import Wish, check_chat_id, check_key, check_overflow, parse_not_before
+from workers.wishes import Wish, check_chat_id, check_key, check_overflow, parse_not_before, split_s3_uri
 
 
 def request_of_row(desk: Desk, row: Row, default: Wish) -> Request:
@@ -32,8 +33,11 @@ def request_of_row(desk: Desk, row: Row, default: Wish) -> Request:
 
 def _object_request(desk: Desk, row: Row, default: Wish) -> Request:
     head = head_of(desk, row.recording)
-    key = row.recording.removeprefix("s3://").partition("/")[2]
-    wish = _wish(row, wish_of(key, head.metadata, None), default)
+    bucket, key = split_s3_uri(row.recording)
+    note = note_beside(desk, bucket, key) if bucket == desk.settings.inbox_bucket else None
+    own = wish_of(key, head.metadata, note, put_at=head.last_modified.timestamp())
+    need_callback(desk.settings, own.callback_url)
+    wish = _wish(row, own, default)
     request = request_for_object(desk, row.recording, wish, head)
     _check_unchanged(row, request.recording)
     return request
@@ -61,6 +65,7 @@ def _wish(row: Row, own: Wish, default: Wish) -> Wish:
         overflow=check_overflow(row.overflow) or own.overflow,
         not_before=parse_not_before(row.not_before) or own.not_before,
         lane="backfill",
+        callback_url=own.callback_url,
         time_zone=zone_of(row.time_zone).key if row.time_zone else default.time_zone,
     )
 

@@ -98,7 +98,12 @@ def is_recording(key: str) -> bool:
 
 def is_side_car(key: str) -> bool:
     """Whether a key is `name.ext.json`: options for the recording `name.ext`."""
-    if key.startswith(NOT_READ) or key.endswith(RESULT_SUFFIX):
+    return not key.startswith(NOT_READ) and is_named_as_note(key)
+
+
+def is_named_as_note(key: str) -> bool:
+    """Whether a key has the form of a note's, wherever it lies."""
+    if key.endswith(RESULT_SUFFIX):
         return False
     name = PurePosixPath(key)
     return name.suffix == ".json" and bool(PurePosixPath(name.stem).suffix)

@@ -77,5 +77,11 @@ def _bucket_rows(desk: Desk, source: str) -> Iterator[Row]:
         raise Misuse("bucket-not-allowed", text, bucket=bucket)
     if not is_text(prefix):
         raise Misuse("bad-source", f"{source!r} is no s3://bucket/prefix.")
-    listed = (item.key for item in desk.s3.list(bucket, prefix) if is_recording(item.key))
+    # Elsewhere than in the inbox no prefix is ours, and no name means anything.
+    wanted = is_recording if bucket == desk.settings.inbox_bucket else _is_object
+    listed = (item.key for item in desk.s3.list(bucket, prefix) if wanted(item.key))
     return (Row(line=number, recording=f"s3://{bucket}/{key}") for number, key in enumerate(listed, start=1))
+
+
+def _is_object(key: str) -> bool:
+    return not key.endswith("/")
