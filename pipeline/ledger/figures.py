@@ -163,7 +163,8 @@ def _read(value: Any) -> Mapping[str, Any]:
 
 _OF_JOB: Final = ("not_before", "hosted", "recording", "parent_id", "spans")
 _OPEN_JOBS: Final = _open_jobs()
-_PARTS: Final = select(jobs.c.state, func.count()).where(jobs.c.parent_id.is_not(None)).group_by(jobs.c.state)
+_STATE: Final = jobs.c.state.concat("")  # grouped by the column itself, SQLite would read its index from end to end
+_PARTS: Final = select(_STATE, func.count()).where(jobs.c.parent_id.is_not(None)).group_by(_STATE)
 _HELD_JOBS: Final = select(func.count().label("jobs"), func.min(jobs.c.seq).label("first")).where(
     jobs.c.state == fixed(State.HELD)
 )

@@ -85,6 +85,7 @@ def test_no_question_but_that_for_ended_jobs_reads_the_past(busy: SqlLedger) -> 
     asked = {
         "open": (figures._OPEN_JOBS, {"now": 1_000.0}),
         "held": (figures._HELD_JOBS, {}),
+        "parts": (figures._PARTS, {}),
         "moves": (figures._MOVES, {"after": 0, "most": 100}),
     }
     with busy.database.read() as connection:
