@@ -152,7 +152,7 @@ def test_what_a_killed_worker_had_taken_becomes_a_job(door: Door) -> None:
             queue.zadd("memoline:unacked_index", {name: since - 121}, xx=True)
         return sum((job.key or "").startswith("killed-") for job in door.ledger.jobs()) == 40
 
-    eventually(all_there, "40 jobs", every_s=0.5)
+    eventually(all_there, "40 jobs", deadline_s=150, every_s=0.5)
     assert len({job.key for job in door.ledger.jobs()}) == len(door.ledger.jobs())
 
 
