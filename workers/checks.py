@@ -131,18 +131,17 @@ def _cdn(settings: Settings) -> str:
 
 def _inbox(settings: Settings) -> str:
     """The bucket tells the queue, and what nobody understands is set aside."""
-    from pipeline.hosting.inbox_wiring import queue_state, queues_told
-    from workers.wiring import s3_config
+    from pipeline.hosting.inbox_wiring import queues_told
+    from workers.wiring import inbox_queue_state, s3_config
 
-    bucket, url = settings.inbox_bucket, settings.inbox_queue_url
+    bucket = settings.inbox_bucket
     if bucket is None:
         return "no inbox is set: nothing is dropped"
-    if url is None:
+    queue = inbox_queue_state(settings)
+    if queue is None:
         raise Lesser("MEMOLINE_INBOX_QUEUE_URL is not set: what is dropped is found by listing, within a minute")
-    config = s3_config(settings)
-    queue = queue_state(config, url, settings.sqs_endpoint_url)
     try:
-        told = queues_told(config, bucket)
+        told = queues_told(s3_config(settings), bucket)
     except Misuse as error:
         raise Lesser(f"{error.message} Whether the bucket tells its queue cannot be seen from here.") from None
     if not told:

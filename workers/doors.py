@@ -162,23 +162,25 @@ def register(desk: Desk, request: Request) -> Job:
 
     Raises KeyReused, JobFailed (`recording-gone`, `superseded`), PartUnreachable."""
     safe = secured(desk, request)
-    try:
-        with job_span("register", job_id_of(desk, safe), first=True):
-            added: Job | MemolineError = jobs.register(desk.parts, safe)
-    except MemolineError as error:
-        added = error
-    return taken_up_with_copy(desk, safe, added)
+    return taken_up_with_copy(desk, safe, _added(desk, safe))
 
 
 def register_as_it_lies(desk: Desk, request: Request) -> Job:
     """`register` for an object of ours that a job may have already: nothing is copied, and nothing removed where the
     request is refused. Raises KeyReused, PartUnreachable."""
+    added = _added(desk, request)
+    if isinstance(added, Job | KeyReused):
+        return taken_up(desk, request, added)
+    raise added
+
+
+def _added(desk: Desk, request: Request) -> Job | MemolineError:
+    """What the ledger makes of a request, or what kept it from that."""
     try:
         with job_span("register", job_id_of(desk, request), first=True):
-            added: Job | KeyReused = jobs.register(desk.parts, request)
-    except KeyReused as error:
-        added = error
-    return taken_up(desk, request, added)
+            return jobs.register(desk.parts, request)
+    except MemolineError as error:
+        return error
 
 
 def secured(desk: Desk, request: Request) -> Request:

@@ -13,10 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pipeline.errors import MemolineError
 from pipeline.hosting.sqs import Queue, QueueMessage
 from pipeline.ledger.inbox import InboxBook
-from pipeline.ports import Ledger
 from pipeline.sending.pacing import backoff_s
 from pipeline.settings import Settings
 from workers.arrivals import Arrivals
+from workers.dead_letters import count_dead_letters, dead_letters
 from workers.doors import Desk, open_desk
 from workers.hints import Hints, open_hints
 from workers.inbox_listing import LIST_EVERY_S, Listing, Tally, as_seen
@@ -33,8 +33,6 @@ YOUNG_S = 30.0
 ROUND_MESSAGES = 100
 """Messages that are put in order together, at most."""
 LOOKING_THREADS = 8
-DEAD_LETTERS = "inbox-dead-letters"
-"""The flag under which the ledger keeps how many messages nobody understood."""
 
 
 class Watcher:
@@ -64,21 +62,10 @@ class Watcher:
         """Register every object of the inbox that has no job yet. Raises PartUnreachable, Misuse."""
         return self._listing.take(older_than_s=older_than_s, now=now)
 
-    def count_dead_letters(self) -> int:
-        """How many messages the queue moved aside, kept in the ledger for whoever shows figures.
-
-        Raises PartUnreachable, Misuse."""
-        count = self._queue.dead_letters() if self._queue else 0
-        if self._desk.parts.ledger.flag(DEAD_LETTERS) != str(count):
-            self._desk.parts.ledger.set_flag(DEAD_LETTERS, str(count))
-            if count:
-                logger().warning("watch.dead-letters", count=count)
-        return count
-
     def look_well(self) -> None:
         """Return if the ledger and S3 answer. After an outage this is asked first: a message that is handed out and put
         off too often is moved aside. Raises PartUnreachable, Misuse."""
-        self._desk.parts.ledger.flag(DEAD_LETTERS)
+        dead_letters(self._desk.parts.ledger)
         self._desk.s3.head(self._bucket, "memoline-is-here")
 
     def _handle(self, messages: tuple[QueueMessage, ...]) -> list[QueueMessage]:
@@ -98,11 +85,6 @@ class Watcher:
 
     def _seen(self, message: QueueMessage) -> tuple[ObjectSeen, ...]:
         return tuple(one for one in objects_of(message.body) if one.bucket == self._bucket)
-
-
-def dead_letters(ledger: Ledger) -> int:
-    """How many messages of the inbox nobody understood, as a watcher counted them within the last minute or so."""
-    return int(ledger.flag(DEAD_LETTERS) or 0)
 
 
 def watch_for_ever(settings: Settings, stopped: threading.Event, on_ready: threading.Event | None = None) -> None:
@@ -143,7 +125,7 @@ def _watch(settings: Settings, desk: Desk, watcher: Watcher, stopped: threading.
             if time.monotonic() >= next_listing_s:
                 # Set before: an inbox that cannot be listed must not keep its events waiting.
                 next_listing_s = time.monotonic() + LIST_EVERY_S
-                watcher.count_dead_letters()
+                count_dead_letters(settings, desk.parts.ledger)
                 tally = watcher.take_listing(older_than_s=older_than_s, now=desk.parts.clock.now())
                 next_listing_s = time.monotonic() + tally.next_in_s
                 older_than_s = YOUNG_S

@@ -14,7 +14,9 @@ from pipeline.settings import Settings
 from workers.clock import SteadyClock
 
 if TYPE_CHECKING:
-    from pipeline.hosting.s3 import S3, S3Config
+    from pipeline.hosting.aws import S3Config
+    from pipeline.hosting.inbox_wiring import QueueState
+    from pipeline.hosting.s3 import S3
     from pipeline.hosting.spool import Spool
     from pipeline.hosting.store import MemoStore
     from pipeline.ledger.inbox import InboxBook
@@ -122,7 +124,7 @@ def open_s3(settings: Settings) -> S3:
 
 def s3_config(settings: Settings) -> S3Config:
     """What the S3 client needs."""
-    from pipeline.hosting.s3 import S3Config
+    from pipeline.hosting.aws import S3Config
 
     secret, token = settings.aws_secret_access_key, settings.aws_session_token
     return S3Config(
@@ -134,6 +136,15 @@ def s3_config(settings: Settings) -> S3Config:
         bucket=settings.bucket,
         inbox_bucket=settings.inbox_bucket,
     )
+
+
+def inbox_queue_state(settings: Settings) -> QueueState | None:
+    """What is in the queue of the inbox's events, and beside it; None where no queue is set. Raises PartUnreachable
+    (`sqs-unreachable`), Misuse (`sqs-refused`)."""
+    from pipeline.hosting.inbox_wiring import queue_state
+
+    url = settings.inbox_queue_url
+    return queue_state(s3_config(settings), url, settings.sqs_endpoint_url) if url else None
 
 
 def open_store(settings: Settings, secret: bytes) -> MemoStore:

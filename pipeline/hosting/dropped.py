@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.errors import JobFailed, Misuse
+from pipeline.hosting.aws import Conflict, Gone
 from pipeline.hosting.names import UPLOADS
-from pipeline.hosting.s3 import S3, Conflict, Gone
+from pipeline.hosting.s3 import S3
 
 COPIED_AT_ONCE_BYTES = 5_000_000_000
 """S3 copies no larger object in one request."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.hosting.s3 import S3Config, make_client, translated
+from pipeline.hosting.aws import S3Config, make_client, translated
 from pipeline.hosting.sqs import as_sqs
 
 

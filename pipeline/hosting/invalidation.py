@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from botocore.exceptions import BotoCoreError, ClientError
 
 from pipeline.errors import Misuse, PartUnreachable
-from pipeline.hosting.s3 import S3Config, make_client
+from pipeline.hosting.aws import S3Config, make_client
 
 _NOT_NOW = frozenset({"TooManyInvalidationsInProgress", "Throttling", "ThrottlingException", "RequestLimitExceeded"})
 

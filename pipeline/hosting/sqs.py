@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pipeline.errors import Misuse, PartUnreachable
-from pipeline.hosting.s3 import S3Config, make_client, translated
+from pipeline.hosting.aws import S3Config, make_client, translated
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -70,18 +69,6 @@ class Queue:
                 )
             stayed += [batch[int(failed["Id"])] for failed in answer.get("Failed", [])]
         return tuple(stayed)
-
-    def dead_letters(self) -> int:
-        """How many messages were moved aside because nobody could handle them; 0 where the queue moves none aside."""
-        with as_sqs(self._url, self._endpoint_url):
-            found = self._client.get_queue_attributes(QueueUrl=self._url, AttributeNames=["RedrivePolicy"])
-            policy = json.loads(found.get("Attributes", {}).get("RedrivePolicy", "{}"))
-            if "deadLetterTargetArn" not in policy:
-                return 0
-            account, name = str(policy["deadLetterTargetArn"]).split(":")[4:]
-            dead = self._client.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)["QueueUrl"]
-            counts = self._client.get_queue_attributes(QueueUrl=dead, AttributeNames=["ApproximateNumberOfMessages"])
-        return int(counts["Attributes"]["ApproximateNumberOfMessages"])
 
     @cached_property
     def _client(self) -> SQSClient:

@@ -10,10 +10,11 @@ from sqlalchemy import Connection, RowMapping, Select, and_, delete, func, selec
 
 from pipeline.backfills import HELD_BACK, MOVES, Backfill, BackfillState, Counts, RowEnd, RowKept
 from pipeline.errors import JobFailed, NotNow
+from pipeline.ledger.door_tables import backfill_rows, backfills
 from pipeline.ledger.engine import Database
 from pipeline.ledger.rows import plain, to_job
 from pipeline.ledger.states import OPEN, WAITING
-from pipeline.ledger.tables import backfill_rows, backfills, chats, in_states, jobs
+from pipeline.ledger.tables import chats, in_states, jobs
 from pipeline.ledger.upsert import insert_new, put_many
 from pipeline.model import Job, State
 from pipeline.ports import Clock

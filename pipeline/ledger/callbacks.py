@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import Connection, Select, func, select, update
 
+from pipeline.ledger.door_tables import callbacks
 from pipeline.ledger.engine import Database
-from pipeline.ledger.tables import ZERO, callbacks, jobs
+from pipeline.ledger.tables import ZERO, jobs
 from pipeline.ledger.upsert import insert_new
 from pipeline.model import Callback, Job, State
 

@@ -11,24 +11,11 @@ from sqlalchemy import JSON, ColumnElement, Connection, Text, delete, insert, or
 
 from pipeline.errors import NotNow
 from pipeline.ledger import changes, queries, tombstones
+from pipeline.ledger.door_tables import backfill_rows, backfills, callbacks, news, refusals
 from pipeline.ledger.reports import ReportLedger
 from pipeline.ledger.rows import to_job
 from pipeline.ledger.states import why_not
-from pipeline.ledger.tables import (
-    audit,
-    backfill_rows,
-    backfills,
-    callbacks,
-    chats,
-    history,
-    jobs,
-    marks,
-    news,
-    pauses,
-    refusals,
-    reports,
-    standings,
-)
+from pipeline.ledger.tables import audit, chats, history, jobs, marks, pauses, reports, standings
 from pipeline.model import AuditLine, Job, State
 
 WISHED: Final = "erase-wanted"

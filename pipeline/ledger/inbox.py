@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from sqlalchemy import delete, select
 
+from pipeline.ledger.door_tables import seen_objects
 from pipeline.ledger.engine import Database
-from pipeline.ledger.tables import seen_objects
 from pipeline.ledger.upsert import put_many
 
 

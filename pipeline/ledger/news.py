@@ -14,9 +14,10 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, delete, func, select, update
 
+from pipeline.ledger.door_tables import news
 from pipeline.ledger.engine import Database
 from pipeline.ledger.rows import to_job
-from pipeline.ledger.tables import ZERO, history, install, jobs, news
+from pipeline.ledger.tables import ZERO, history, install, jobs
 from pipeline.ledger.upsert import put, put_many
 from pipeline.model import Job, State
 

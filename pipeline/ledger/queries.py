@@ -27,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from pipeline.backfills import HELD_BACK, BackfillState
+from pipeline.ledger.door_tables import backfills
 from pipeline.ledger.states import (
     ENDED_UNSENT,
     IN_FLIGHT,
@@ -38,7 +39,7 @@ from pipeline.ledger.states import (
     SENT,
     WAITING,
 )
-from pipeline.ledger.tables import ZERO, backfills, fixed, in_states, jobs
+from pipeline.ledger.tables import ZERO, fixed, in_states, jobs
 from pipeline.messages import StatusReport
 from pipeline.model import Lane, State
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy import delete, select
 
+from pipeline.ledger.door_tables import refusals
 from pipeline.ledger.engine import Database
 from pipeline.ledger.rows import plain
-from pipeline.ledger.tables import refusals
 from pipeline.ledger.upsert import insert_new
 from pipeline.model import Refusal
 

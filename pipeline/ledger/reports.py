@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -22,15 +23,15 @@ _MOST_A_CALL = 1_000
 """Rows that one call deletes: more would keep other writers waiting."""
 
 
-class ReportLedger:
+class ReportLedger(ABC):
     """The part of the ledger that is about what Linq says. Raises as the ledger does."""
 
     database: Database
     _clock: Clock
 
+    @abstractmethod
     def install_secret(self) -> bytes:
         """The ledger's own."""
-        raise NotImplementedError
 
     def keep_report(self, report: StatusReport) -> bool:
         """Keep what a webhook said, durably; False where its event id is known."""

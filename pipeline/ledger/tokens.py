@@ -9,8 +9,8 @@ import secrets
 from sqlalchemy import select, update
 
 from pipeline.errors import JobFailed
+from pipeline.ledger.door_tables import api_tokens
 from pipeline.ledger.engine import Database
-from pipeline.ledger.tables import api_tokens
 from pipeline.ledger.upsert import insert_new
 from pipeline.model import ApiToken
 from pipeline.ports import Clock

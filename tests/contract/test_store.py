@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 
 from pipeline.errors import JobFailed, Misuse, PartUnreachable
+from pipeline.hosting.aws import S3Config
 from pipeline.hosting.journal import S3Journal
-from pipeline.hosting.s3 import S3, S3Config
+from pipeline.hosting.s3 import S3
 from pipeline.hosting.spool import LocalSpool, S3Spool
 from pipeline.hosting.store import MemoStore
 from pipeline.messages import Attempt, Outcome, OutcomeKind

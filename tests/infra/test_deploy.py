@@ -14,10 +14,11 @@ from botocore.exceptions import ClientError
 
 from infra.local.s3 import REGION, S3Access
 from pipeline import erasing, jobs
+from pipeline.hosting.aws import S3Config
 from pipeline.hosting.invalidation import Invalidation
 from pipeline.hosting.journal import S3Journal
 from pipeline.hosting.names import identity_of_object
-from pipeline.hosting.s3 import S3, S3Config
+from pipeline.hosting.s3 import S3
 from pipeline.hosting.store import MemoStore
 from pipeline.model import State, StoredRecording
 from tests.infra.conftest import MakeClient, template

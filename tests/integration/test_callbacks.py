@@ -20,8 +20,8 @@ from sqlalchemy import update
 from standardwebhooks import Webhook
 
 from pipeline.ledger.callbacks import CallbackBook
+from pipeline.ledger.door_tables import callbacks
 from pipeline.ledger.ledger import SqlLedger
-from pipeline.ledger.tables import callbacks
 from pipeline.model import Job, State
 from pipeline.sending import callback as sending
 from pipeline.sending.callback import tell

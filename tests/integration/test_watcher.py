@@ -18,9 +18,10 @@ from pipeline.model import Job, State
 from pipeline.settings import Settings
 from tests.support.inbox import Inbox, make_inbox
 from tests.support.waiting import eventually
+from workers.dead_letters import count_dead_letters, dead_letters
 from workers.doors import submit, submit_object
 from workers.sweeper import tidy_once
-from workers.watcher import dead_letters, watch_for_ever
+from workers.watcher import watch_for_ever
 from workers.wishes import Wish
 
 CHAT = "5e0d0000-0000-4000-8000-000000000001"
@@ -302,16 +303,16 @@ def test_every_envelope_names_an_odd_key(quiet: Inbox, how: str) -> None:
 
 def test_what_nobody_understands_is_moved_aside_and_counted(quiet: Inbox) -> None:
     """After five tries, by the queue itself."""
-    watcher = quiet.watcher()
+    watcher, ledger = quiet.watcher(), quiet.desk.parts.ledger
     quiet.tell("hello")
-    assert watcher.count_dead_letters() == dead_letters(quiet.desk.parts.ledger) == 0
+    assert count_dead_letters(quiet.desk.settings, ledger) == dead_letters(ledger) == 0
 
     def counted() -> bool:
         watcher.take_messages(wait_s=1)
-        return watcher.count_dead_letters() == 1
+        return count_dead_letters(quiet.desk.settings, ledger) == 1
 
     eventually(counted, "it lies in the dead-letter queue")
-    assert (dead_letters(quiet.desk.parts.ledger), quiet.waiting()) == (1, 0)
+    assert (dead_letters(ledger), quiet.waiting()) == (1, 0)
 
 
 def test_what_is_no_event_stays_in_the_queue(quiet: Inbox) -> None:

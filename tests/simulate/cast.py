@@ -18,9 +18,10 @@ import httpx
 from pipeline import decisions, jobs, lease
 from pipeline.backfills import BackfillState
 from pipeline.errors import MemolineError, PartUnreachable, RecordingRejected
+from pipeline.hosting.aws import S3Config
 from pipeline.hosting.journal import S3Journal
 from pipeline.hosting.names import identity_of_key
-from pipeline.hosting.s3 import S3, S3Config
+from pipeline.hosting.s3 import S3
 from pipeline.hosting.store import MemoStore
 from pipeline.model import Hosted, Job, Request, State, StoredRecording
 from pipeline.ports import Parts, Rules

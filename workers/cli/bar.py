@@ -20,37 +20,18 @@ REDRAW_S = 0.1
 NAME_WIDTH = 32
 
 
-class Bar:
-    """One bar for the whole, and one for each recording in work. weights: what each counts in the whole, such as its
-    size."""
+class _Drawn:
+    """What is drawn on the terminal, not sooner than is worth it, nor more often than can be seen."""
 
-    def __init__(self, names: Sequence[str], weights: Sequence[float], *, whole: str) -> None:
-        self._names, self._weights, self._whole = names, weights, whole
-        self._total = sum(weights)
-        self._done = 0.0
-        self._shares: dict[int, float] = {}
-        self._tasks: dict[int, TaskID] = {}
+    def __init__(self, *, wanted: bool) -> None:
+        self._wanted = wanted
         self._bars: Progress | None = None
         self._live: Live | None = None
-        self._wanted = sys.stderr.isatty()
         self._draw_at_s = time.monotonic() + PATIENCE_S
-
-    def share(self, number: int, share: float) -> None:
-        """A recording is in work, and so much of it is done."""
-        if not self._wanted:
-            return
-        self._shares[number] = share
-        if time.monotonic() >= self._draw_at_s:
-            self._draw()
-
-    def done(self, number: int) -> None:
-        """A recording is done."""
-        self._shares.pop(number, None)
-        self._done += self._weights[number]
 
     @contextmanager
     def away(self) -> Iterator[None]:
-        """Out of the way for lines that stay; drawn anew with the next share."""
+        """Out of the way for lines that stay; drawn anew with the next change."""
         if self._live:
             self._live.stop()
             self._live = None
@@ -62,8 +43,42 @@ class Bar:
         with self.away():
             pass
 
-    def _draw(self) -> None:
+    def _is_time(self) -> bool:
+        return self._wanted and time.monotonic() >= self._draw_at_s
+
+    def _show(self, bars: Progress) -> None:
         self._draw_at_s = time.monotonic() + REDRAW_S
+        if self._live is None:
+            self._live = _live(bars)
+        self._live.refresh()
+
+
+class Bar(_Drawn):
+    """One bar for the whole, and one for each recording in work. weights: what each counts in the whole, such as its
+    size."""
+
+    def __init__(self, names: Sequence[str], weights: Sequence[float], *, whole: str) -> None:
+        super().__init__(wanted=sys.stderr.isatty())
+        self._names, self._weights, self._whole = names, weights, whole
+        self._total = sum(weights)
+        self._done = 0.0
+        self._shares: dict[int, float] = {}
+        self._tasks: dict[int, TaskID] = {}
+
+    def share(self, number: int, share: float) -> None:
+        """A recording is in work, and so much of it is done."""
+        if not self._wanted:
+            return
+        self._shares[number] = share
+        if self._is_time():
+            self._draw()
+
+    def done(self, number: int) -> None:
+        """A recording is done."""
+        self._shares.pop(number, None)
+        self._done += self._weights[number]
+
+    def _draw(self) -> None:
         if self._bars is None:
             self._bars = _bars()
             if len(self._names) > 1:
@@ -79,19 +94,15 @@ class Bar:
         if -1 in self._tasks:
             in_work = sum(share * self._weights[number] for number, share in self._shares.items())
             bars.update(self._tasks[-1], completed=self._done + in_work)
-        if self._live is None:
-            self._live = _live(bars)
-        self._live.refresh()
+        self._show(bars)
 
 
-class CountBar:
+class CountBar(_Drawn):
     """One bar for many things of the same kind. total: how many; None where nobody looks."""
 
     def __init__(self, whole: str, total: int | None) -> None:
+        super().__init__(wanted=total is not None)
         self._whole, self._total, self._done = whole, total, 0
-        self._live: Live | None = None
-        self._bars: Progress | None = None
-        self._draw_at_s = time.monotonic() + PATIENCE_S
 
     @staticmethod
     def wanted() -> bool:
@@ -105,30 +116,13 @@ class CountBar:
 
     def draw(self) -> None:
         """Draw it, if it is time."""
-        if self._total is None or time.monotonic() < self._draw_at_s:
+        if not self._is_time():
             return
-        self._draw_at_s = time.monotonic() + REDRAW_S
         if self._bars is None:
             self._bars = _bars()
             self._bars.add_task(self._whole, total=self._total)
         self._bars.update(self._bars.task_ids[0], completed=self._done)
-        if self._live is None:
-            self._live = _live(self._bars)
-        self._live.refresh()
-
-    @contextmanager
-    def away(self) -> Iterator[None]:
-        """Out of the way for lines that stay."""
-        if self._live:
-            self._live.stop()
-            self._live = None
-        yield
-
-    def close(self) -> None:
-        """Take it away for good."""
-        self._total = None
-        with self.away():
-            pass
+        self._show(self._bars)
 
 
 def _bars() -> Progress:

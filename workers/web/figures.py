@@ -42,7 +42,7 @@ class Figures:
     def __init__(self, settings: Settings, ledger: SqlLedger, hints: Hints, clock: Clock, webhooks: Tally) -> None:
         self._clock = clock
         self._registry = CollectorRegistry()
-        self._queues = Queues(settings, hints)
+        self._queues = Queues(settings, hints, ledger)
         self._moves = MoveCounter(ledger, self._registry)
         lag = "Seconds from when Linq says that something happened until its webhook was here, by both clocks."
         self._lag = Histogram("memoline_webhook_lag_seconds", lag, buckets=_LAG_S, registry=self._registry)

@@ -8,9 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipeline.errors import MemolineError
+from pipeline.ports import Ledger
 from pipeline.settings import Settings
+from workers.dead_letters import dead_letters
 from workers.hints import QUEUES, Hints
 from workers.log import logger
+from workers.wiring import inbox_queue_state
 
 BROKER_QUEUES = tuple(queue for queues in QUEUES.values() for queue in queues)
 INBOX, DEAD = "inbox", "inbox-dead"
@@ -27,10 +30,10 @@ class Lengths:
 
 
 class Queues:
-    """The queues of the broker and of the inbox."""
+    """The queues of the broker and of the inbox; what was set aside there is read as the watcher counted it."""
 
-    def __init__(self, settings: Settings, hints: Hints) -> None:
-        self._settings, self._hints = settings, hints
+    def __init__(self, settings: Settings, hints: Hints, ledger: Ledger) -> None:
+        self._settings, self._hints, self._ledger = settings, hints, ledger
         self._guard = threading.Lock()
         self._asking: threading.Thread | None = None
         self._asked_s = float("-inf")
@@ -68,16 +71,11 @@ class Queues:
         return True
 
     def _ask_inbox(self, lengths: dict[str, int]) -> bool:
-        from pipeline.hosting.inbox_wiring import queue_state
-        from workers.wiring import s3_config
-
-        url = self._settings.inbox_queue_url
-        if url is None:
-            return False
         try:
-            found = queue_state(s3_config(self._settings), url, self._settings.sqs_endpoint_url)
+            lengths[DEAD] = dead_letters(self._ledger)
+            found = inbox_queue_state(self._settings)
         except MemolineError as error:
             logger().info("metrics.no-inbox-queue", code=error.code, error=error.message)
             return False
-        lengths.update({INBOX: found.waiting, DEAD: found.dead_letters or 0})
-        return True
+        lengths[INBOX] = found.waiting if found else 0
+        return found is not None

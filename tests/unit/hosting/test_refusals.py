@@ -6,7 +6,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from pipeline.errors import Misuse, PartUnreachable
-from pipeline.hosting.s3 import translated
+from pipeline.hosting.aws import translated
 
 PASSES = (
     "SlowDown",
