@@ -127,7 +127,7 @@ class EraseLedger(ReportLedger):
         if job.lane != "backfill" and job.backfill_id is None:
             return []
         with self.database.read() as connection:
-            named = c.backfill_id.in_(select(backfills.c.id)) & (c.job_id == job.job_id)
+            named = c.backfill_id.in_(select(backfills.c.backfill_id)) & (c.job_id == job.job_id)
             found = connection.execute(select(c.backfill_id, c.line).where(named)).all()
         return [(str(backfill_id), int(line)) for backfill_id, line in found]
 

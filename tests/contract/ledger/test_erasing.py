@@ -6,10 +6,11 @@ import threading
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import JSON, Text, select, text, update
+from sqlalchemy import JSON, Text, insert, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.errors import Fenced, NotNow, PartUnreachable
+from pipeline.ledger.door_tables import backfill_rows, backfills
 from pipeline.ledger.ledger import SqlLedger
 from pipeline.ledger.tables import jobs, reports
 from pipeline.messages import StatusReport
@@ -125,3 +126,20 @@ def test_the_outlived_leave_no_signs_of_messages(ledger: SqlLedger) -> None:
     found = ledger.add(replace(a_request("two"), key="order-1"), job_id="new", state=State.RECEIVED, code=None,
                        message=None, by="t")  # fmt: skip
     assert (found.job_id, found.state) == (job.job_id, State.ERASED)
+
+
+def test_what_a_backfill_says_of_a_job_is_emptied(ledger: SqlLedger) -> None:
+    """The row of the list that named it, with its file's name, and no row of another job."""
+    job = add(ledger, "one", lane="backfill")
+    rows = [
+        {"backfill_id": "b-1", "line": line, "recording": "Ada.ogg", "status": "registered", "job_id": job_id}
+        for line, job_id in ((1, job.job_id), (2, "another"))
+    ]
+    made = {"backfill_id": "b-1", "source": "s", "options": {}, "state": "RUNNING"}
+    with ledger.database.write() as connection:
+        connection.execute(insert(backfills).values(**made))
+        connection.execute(insert(backfill_rows), rows)
+    end(ledger, ledger.move(job, State.CANCELLED, by="t"))
+    with ledger.database.read() as connection:
+        found = connection.execute(select(backfill_rows.c.recording).order_by(backfill_rows.c.line)).scalars().all()
+    assert found == ["", "Ada.ogg"]
