@@ -5,107 +5,36 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
-import httpx
-
-from pipeline import decisions, jobs, lease
+from pipeline import decisions, jobs
 from pipeline.backfills import BackfillState
-from pipeline.errors import MemolineError, PartUnreachable, RecordingRejected
-from pipeline.hosting.aws import S3Config
+from pipeline.errors import MemolineError, PartUnreachable
 from pipeline.hosting.journal import S3Journal
 from pipeline.hosting.names import identity_of_key
-from pipeline.hosting.s3 import S3
-from pipeline.hosting.store import MemoStore
-from pipeline.model import Hosted, Job, Request, State, StoredRecording
+from pipeline.model import Job, Request, State, StoredRecording
 from pipeline.ports import Parts, Rules
-from pipeline.recordings import Action, AudioSettings, Memo
-from pipeline.sending import messenger, once
 from pipeline.sending.messenger import LinqMessenger
 from pipeline.sending.webhooks import parse
 from tests.simulate.auditor import Auditor
 from tests.simulate.ledger import Door, Storage
-from tests.simulate.linq import PACE, Linq, Transport, iso
+from tests.simulate.linq import PACE, Linq, iso
+from tests.simulate.makers import INBOX, MEMOS, SECRET, Runner, Store
 from tests.simulate.redis import Pacer, Redis
-from tests.simulate.s3 import CDN, Bucket, Cdn
+from tests.simulate.s3 import Bucket
 from tests.simulate.scheduler import Process, Scheduler
 from tests.simulate.world import Message, World
 from workers import tasks
 from workers.hints import QUEUES, Hints
 from workers.sweeper import sweep_once
 
-MEMOS, INBOX, SECRET = "memos", "inbox", b"secret"
 SWEEP_EVERY_S = 15.0
 BACKFILL = "b1"
 """The backfill that all requests of that lane belong to."""
-
-
-class Store(MemoStore):
-    """The real one; what it hosts is remembered as the truth about whose a file is."""
-
-    def __init__(self, world: World, bucket: Bucket) -> None:
-        s3 = S3(
-            S3Config(
-                endpoint_url=None,
-                region="x",
-                access_key_id="k",
-                secret_access_key="s",
-                bucket=MEMOS,
-                inbox_bucket=INBOX,
-            )
-        )
-        s3._made = (os.getpid(), bucket)  # type: ignore[assignment]
-        super().__init__(s3, cdn_url=CDN, ca_bundle=None, secret=SECRET, spool=Path("/nowhere"))
-        self._check._client = httpx.Client(transport=Cdn(bucket, MEMOS))
-        self._world = world
-
-    def host(self, memo: Memo, job_id: str, result_no: int) -> Hosted:
-        hosted = super().host(memo, job_id, result_no)
-        self._world.owners[hosted.file_name] = job_id
-        return hosted
-
-
-class Runner:
-    """The audio step: takes its time, refuses some recordings, and dies of others."""
-
-    def __init__(self, world: World, auditor: Auditor) -> None:
-        self._world, self._auditor = world, auditor
-
-    def prepare(self, recording: Path, out_dir: Path, settings: AudioSettings) -> tuple[Memo, ...]:
-        sim, content = self._world.sim, recording.read_bytes()
-        slow = sim.chance(self._world.weather.slow_audio)
-        sim.pause("transcodes", sim.random.uniform(60, 260) if slow else sim.random.uniform(0.2, 10))
-        if content.startswith(b"bad"):
-            raise RecordingRejected("no-audio-stream", "simulated")
-        if content.startswith(b"poison"):
-            self._auditor.on_poisoned(out_dir.parent.name.split(".")[1])
-            sim.task.process.doomed = True
-            sim.pause("is killed by its recording")
-        count = 2 + content[-1] % 2 if content.startswith(b"long") else 1
-        return tuple(_memo(out_dir, content, number) for number in range(count))
-
-
-def _memo(out_dir: Path, content: bytes, number: int) -> Memo:
-    path = out_dir / f"memo-{number}.m4a"
-    path.write_bytes(content + b"+" * number)
-    return Memo(
-        action=Action.TRANSCODE,
-        path=path,
-        size_bytes=len(content) + number,
-        duration_s=1.0,
-        starts_at_s=float(number),
-        bitrate_kbps=64,
-        mime_type="audio/x-m4a",
-        extension="m4a",
-        sha256=hashlib.sha256(content + b"+" * number).hexdigest(),
-        reason="simulated",
-    )
 
 
 class Cast:
@@ -415,68 +344,3 @@ class Cast:
         for request in self.requests:
             if any(job_id for job_id in self.registered):
                 self.sim.spawn(self.nature, "caller again", lambda request=request: self._register(request), after_s=90)
-
-
-@contextmanager
-def simulated(cast: Cast) -> Iterator[None]:
-    """The few places where the code under test looks at the clock, a thread or the network by itself."""
-
-    @contextmanager
-    def kept(parts: Parts, job: Job) -> Iterator[None]:
-        done = Event(cast.sim)
-        cast.sim.spawn(cast.sim.task.process, "lease", lambda: lease._renew(parts, job, done))  # type: ignore[arg-type]
-        try:
-            yield
-        finally:
-            done.set()
-
-    def make_client(_base_url: str) -> httpx.Client:
-        return httpx.Client(transport=Transport(cast.linq), trust_env=False, event_hooks={"request": [once._watch]})
-
-    with ExitStack() as stack:
-        for target, name, value in (
-            (jobs, "kept", kept),
-            (once, "_now_s", cast.sim.now),
-            (once.threading, "Timer", Timer),
-            (messenger, "make_client", make_client),
-            (tasks, "logger", _Silent),
-        ):
-            stack.enter_context(patch.object(target, name, value))
-        stack.enter_context(patch("time.sleep", lambda s: cast.sim.pause("sleeps", s)))
-        stack.enter_context(patch("workers.sweeper.logger", _Silent))
-        stack.enter_context(patch("workers.hints.logger", _Silent))
-        yield
-
-
-class Event:
-    """threading.Event for one task that waits."""
-
-    def __init__(self, sim: Scheduler) -> None:
-        self._sim, self._is_set = sim, False
-
-    def set(self) -> None:
-        self._is_set = True
-
-    def wait(self, timeout_s: float) -> bool:
-        self._sim.pause("keeps the lease", timeout_s)
-        return self._is_set
-
-
-class Timer:
-    """The watchdog of a POST: the simulated transport keeps to the time by itself."""
-
-    def __init__(self, *_: object) -> None:
-        self.daemon = True
-
-    def start(self) -> None:
-        return
-
-    def cancel(self) -> None:
-        return
-
-
-class _Silent:
-    """A logger that says nothing."""
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *_, **__: self

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.simulate.auditor import Broken
-from tests.simulate.cast import Cast, simulated
+from tests.simulate.cast import Cast
 from tests.simulate.scheduler import Chances, Scheduler
+from tests.simulate.seams import simulated
 from tests.simulate.world import World, weather_of
 
 STORM_S = 1500.0
