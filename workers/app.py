@@ -12,19 +12,16 @@ KEY_PREFIX = "memoline:"
 CONSUMER_TIMEOUT_S = 15
 """Longer than a consumer's blocking read."""
 PUBLISHER_TIMEOUT_S = 2
-UNACKED_S = 900
-"""Longer than the longest hint is worked on; correctness does not depend on it, and the sweeper hints anyway."""
-UNACKED_OF_REGISTER_S = 120
-"""No sweeper knows of a job that was not registered yet. The price: hints that wait longer are given out twice."""
+UNACKED_S = 120
+"""After which time what a killed worker had taken is given out again. kombu keeps one list for all queues, and every
+worker gives out what is over its own time: so all have one. Short, since no sweeper knows of a call that was not
+registered yet. The price: the hint of a longer audio step comes once more, and finds the job at work."""
 
 
-def make_app(
-    broker_url: str | None, *, socket_timeout_s: int = CONSUMER_TIMEOUT_S, unacked_s: int = UNACKED_S
-) -> Celery:
+def make_app(broker_url: str | None, *, socket_timeout_s: int = CONSUMER_TIMEOUT_S) -> Celery:
     """A Celery app on the given broker. No result backend: a job's state is in the ledger.
 
-    socket_timeout_s: how long a Redis that is there and does not answer may hold its caller. unacked_s: after which
-    time what a killed worker had taken is given out again."""
+    socket_timeout_s: how long a Redis that is there and does not answer may hold its caller."""
     app = Celery("memoline", broker=verifying(broker_url), set_as_current=False)
     app.conf.update(
         result_backend=None,
@@ -51,7 +48,7 @@ def make_app(
         task_queues=None,
         task_create_missing_queues=True,
         broker_transport_options={
-            "visibility_timeout": unacked_s,
+            "visibility_timeout": UNACKED_S,
             "unacked_restore_interval": 10,
             "unacked_restore_throttle": 1,
             # The default of 300 s stops all redelivery that long when the worker holding the mutex is killed.

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
 PREPARE = "memoline.prepare"
 DELIVER = "memoline.deliver"
+REGISTER = "register"
+"""Where Celery programs that cannot import us hand in; its messages are no hints (`workers/register.py`)."""
 QUEUES = {"audio": ("audio", "audio-backfill"), "send": ("send", "send-backfill")}
-"""The queues of each worker, the first one first: no live memo waits behind hints of a backfill, or behind polls."""
+"""The hints of each worker, the first queue first: no live memo waits behind hints of a backfill, or behind polls."""
 BACKFILL_HINTS = 1_000
 """So many hints wait in a second queue at most, however many rows wait in the ledger."""
 HINT_TTL_S = 30

@@ -21,7 +21,6 @@ from workers.log import logger
 from workers.wishes import OPTIONS, wish_of
 
 SEND_VOICE_MEMO = "memoline.send_voice_memo"
-QUEUE = "register"
 PUT_OFF_S = 5.0
 """How long a call waits in its worker before it goes back into the queue, while a part is away."""
 OURS = frozenset({"missing-setting", "s3-refused", "home-unusable", "disk-full"})
@@ -33,7 +32,8 @@ _FIELDS = frozenset({*_POSITIONS, *OPTIONS})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Register:
-    """What the task needs. desk: called in the process that runs it."""
+    """What the task needs. desk: called in the process that runs it, and in no other. book: called in the main process
+    of a pool too, which hears of the tasks that nobody knows."""
 
     desk: Callable[[], Desk]
     book: Callable[[], RefusalBook]

@@ -21,12 +21,12 @@ from pipeline.audio.probe import version
 from pipeline.ports import Parts
 from pipeline.settings import Settings
 from workers import wiring
-from workers.app import UNACKED_OF_REGISTER_S, UNACKED_S, make_app
+from workers.app import make_app
 from workers.doors import desk_with
-from workers.hints import QUEUES, Hints
+from workers.hints import QUEUES, REGISTER, Hints
 from workers.log import set_up_logging
 from workers.pulse import EVERY_S, Pulse
-from workers.register import QUEUE, Register, register_door
+from workers.register import Register, register_door
 from workers.tasks import register_tasks
 from workers.tracing import begin_tracing, end_tracing
 from workers.watched import watched
@@ -58,8 +58,8 @@ class PartsOfProcess:
 
 
 def run_worker(kind: Kind, settings: Settings, connect: Connect = wiring.connect) -> None:
-    """Work on the queues of one kind until SIGTERM; the send worker also on the one in which other Celery programs hand
-    in.
+    """Work on the queues of one kind until SIGTERM; the audio worker also on the one in which other Celery programs
+    hand in, since it is the one that may read recordings.
 
     audio: prefork, one slot a core, so that a crash or a kill hits one job. send: threads, as it only waits for HTTP.
     Raises Misuse (`missing-setting` where a part that it needs is not set, `no-ffmpeg`), PartUnreachable where the
@@ -75,10 +75,10 @@ def run_worker(kind: Kind, settings: Settings, connect: Connect = wiring.connect
         # The pool's children must not die of a TERM to the whole group: then running jobs are finished or requeued.
         os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")
     set_up_logging(settings)
-    app = make_app(broker_url, unacked_s=UNACKED_OF_REGISTER_S if kind == "send" else UNACKED_S)
+    app = make_app(broker_url)
     parts, hints = PartsOfProcess(connect, settings, f"worker-{kind}"), Hints(app)
     register_tasks(app, parts, hints)
-    if kind == "send":
+    if kind == "audio":
         desk = cache(lambda: desk_with(parts(), settings))
         register_door(app, Register(desk=desk, book=cache(lambda: wiring.open_refusals(settings)), hints=hints))
     pulse = Pulse(settings.home, kind)
@@ -108,9 +108,9 @@ def _arguments(kind: Kind) -> list[str]:
         else ["--pool", "threads", "--concurrency", str(SEND_THREADS)]
     )
     quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "INFO"]
-    # What is registered anew waits for what can be sent.
-    queues = ",".join((*QUEUES[kind], *((QUEUE,) if kind == "send" else ())))
-    return ["--quiet", "worker", "--queues", queues, "--hostname", f"{kind}@%h", *pool, *quiet]
+    # A call that waits is nowhere else but in Redis, and registering it takes milliseconds.
+    queues = (*((REGISTER,) if kind == "audio" else ()), *QUEUES[kind])
+    return ["--quiet", "worker", "--queues", ",".join(queues), "--hostname", f"{kind}@%h", *pool, *quiet]
 
 
 def _tell_when_ready(settings: Settings, kind: Kind, pulse: Pulse) -> None:

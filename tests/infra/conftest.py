@@ -17,7 +17,10 @@ from tests.support.postgres import free_port
 from tests.support.waiting import eventually
 
 SERVICES = "s3,sqs,iam,sts,cloudformation,cloudfront"
+SOURCES = ("archive-one", "archive-two")
+"""Further buckets that recordings may lie in."""
 MakeClient = Callable[..., Any]
+Outputs = dict[str, str]
 
 
 @pytest.fixture(scope="session")
@@ -62,3 +65,60 @@ def client(account: S3Access) -> MakeClient:
 def template(name: str) -> str:
     """The text of a template."""
     return (Path(__file__).parents[2] / "infra" / "aws" / name).read_text()
+
+
+def deploy(client: MakeClient, stack: str, name: str, parameters: dict[str, str], *, update: bool = False) -> Outputs:
+    """Create or update a stack, and wait until it stands. Returns its outputs."""
+    cfn = client("cloudformation")
+    act = cfn.update_stack if update else cfn.create_stack
+    given = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
+    act(StackName=stack, TemplateBody=template(name), Parameters=given, Capabilities=["CAPABILITY_IAM"])
+    wanted = "UPDATE_COMPLETE" if update else "CREATE_COMPLETE"
+
+    def done() -> dict[str, Any] | None:
+        found: dict[str, Any] = cfn.describe_stacks(StackName=stack)["Stacks"][0]
+        assert "ROLLBACK" not in found["StackStatus"], cfn.describe_stack_events(StackName=stack)["StackEvents"][:5]
+        assert "FAILED" not in found["StackStatus"], found
+        return found if found["StackStatus"] == wanted else None
+
+    found = eventually(done, f"{stack} is {wanted}", deadline_s=90)
+    return {row["OutputKey"]: row["OutputValue"] for row in found.get("Outputs", [])}
+
+
+@pytest.fixture(scope="session")
+def storage(client: MakeClient) -> Outputs:
+    """The outputs of the deployed storage."""
+    return deploy(client, "memo-storage", "storage.yaml", {"RequireTls": "false"})
+
+
+@pytest.fixture(scope="session")
+def roles(client: MakeClient, storage: Outputs) -> Outputs:
+    """The outputs of the deployed roles."""
+    for name in SOURCES:
+        client("s3").create_bucket(Bucket=name)
+    parameters = {
+        "MemoBucket": storage["MemolineBucket"],
+        "InboxBucket": storage["MemolineInboxBucket"],
+        "InboxQueueArn": storage["InboxQueueArn"],
+        "InboxDeadQueueArn": storage["InboxDeadQueueArn"],
+        "DistributionId": storage["MemolineCdnDistributionId"],
+        "SecretArns": "arn:aws:secretsmanager:us-east-1:000000000000:secret:memo-x",
+        "SourceBuckets": ",".join(SOURCES),
+    }
+    return deploy(client, "memo-roles", "roles.yaml", parameters)
+
+
+@pytest.fixture(scope="session")
+def assume(client: MakeClient, roles: Outputs) -> Callable[[str, str], Any]:
+    """Makes a client of a service in a role."""
+
+    def make(role: str, service: str) -> Any:
+        got = client("sts").assume_role(RoleArn=roles[f"{role}RoleArn"], RoleSessionName="test")["Credentials"]
+        keys = {
+            "aws_access_key_id": got["AccessKeyId"],
+            "aws_secret_access_key": got["SecretAccessKey"],
+            "aws_session_token": got["SessionToken"],
+        }
+        return client(service, keys)
+
+    return make

@@ -1,4 +1,4 @@
-"""The Celery door: another program's Celery app, a real broker, a real send worker."""
+"""The Celery door: another program's Celery app, a real broker, a real audio worker."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import signal
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import celery
@@ -23,7 +24,7 @@ from workers.clock import SteadyClock
 
 CHAT = "5e0d0000-0000-4000-8000-000000000001"
 TASK = "memoline.send_voice_memo"
-PARTS = frozenset({"broker", "s3", "linq", "cdn", "send"})
+PARTS = frozenset({"broker", "s3", "linq", "cdn", "audio"})
 
 
 class Door:
@@ -58,7 +59,7 @@ class Door:
 
 @pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
-    """A stack whose send worker is the only consumer."""
+    """A stack whose audio worker is the only consumer."""
     home = tmp_path_factory.mktemp("celery") / "home"
     stack.up({}, home, only=PARTS)
     try:
@@ -119,7 +120,7 @@ def test_a_key_with_other_input_is_refused(door: Door) -> None:
 
 def test_junk_in_the_queue_ends_nobody(door: Door) -> None:
     """A task nobody knows is kept as refused; what is no message at all is passed over; the worker goes on."""
-    pid = part(door.settings.home, "send").pid
+    pid = part(door.settings.home, "audio").pid
     assert door.refusal(door.call("x", task="memoline.send_voice_mail")).code == "unknown-task"
     queue = redis.Redis.from_url(door.settings.need("broker_url"))
     with door.app.connection_for_write() as connection:
@@ -131,19 +132,37 @@ def test_junk_in_the_queue_ends_nobody(door: Door) -> None:
     door.call(door.put("after-junk.ogg"), CHAT, key="after-junk")
     door.job("after-junk")
     eventually(lambda: queue.llen("memoline:register") == 0, "the queue is empty")
-    assert part(door.settings.home, "send").pid == pid
+    # The main process has a connection to the ledger by now: children that it forks later must have their own.
+    children = _children(pid)
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+    eventually(lambda: _children(pid) and not set(_children(pid)) & set(children), "new children")
+    assert door.refusal(door.call("s3://elsewhere/a.ogg", CHAT, key="k")).code == "bucket-not-allowed"
+    assert door.refusal(door.call("y", task="memoline.send_voice_mail")).code == "unknown-task"
+    assert part(door.settings.home, "audio").pid == pid
+
+
+def _children(pid: int | None) -> list[int]:
+    """The processes that a worker's pool has now."""
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_the_audio_worker_asks_for_calls_first(door: Door) -> None:
+    """A call that waits lies nowhere else but in Redis; a hint that waits is the ledger's."""
+    [queues] = (door.app.control.inspect(timeout=10).active_queues() or {}).values()
+    assert [queue["name"] for queue in queues] == ["register", "audio", "audio-backfill"]
 
 
 def test_what_a_killed_worker_had_taken_becomes_a_job(door: Door) -> None:
     """Killed with calls in hand: all of them are jobs in the end, each once."""
     recordings = [door.put(f"killed/{number}.ogg") for number in range(40)]
-    pid = part(door.settings.home, "send").pid
+    pid = part(door.settings.home, "audio").pid
     assert pid is not None
     for number, recording in enumerate(recordings):
         door.call(recording, CHAT, key=f"killed-{number}")
         if number == 20:
             os.kill(pid, signal.SIGKILL)
-    eventually(lambda: part(door.settings.home, "send").pid not in (pid, None), "a new worker")
+    eventually(lambda: part(door.settings.home, "audio").pid not in (pid, None), "a new worker")
     queue = redis.Redis.from_url(door.settings.need("broker_url"))
 
     def all_there() -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 
 from pipeline.errors import MemolineError
@@ -216,7 +217,7 @@ def _memo(recording: Path, out_dir: Path, lengths_s: tuple[float, ...], number: 
         bitrate_kbps=64,
         mime_type="audio/x-m4a",
         extension="m4a",
-        sha256="0" * 64,
+        sha256=sha256(recording.read_bytes()).hexdigest(),
         reason="test",
     )
 

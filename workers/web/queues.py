@@ -11,11 +11,11 @@ from pipeline.errors import MemolineError
 from pipeline.ports import Ledger
 from pipeline.settings import Settings
 from workers.dead_letters import dead_letters
-from workers.hints import QUEUES, Hints
+from workers.hints import QUEUES, REGISTER, Hints
 from workers.log import logger
 from workers.wiring import inbox_queue_state
 
-BROKER_QUEUES = tuple(queue for queues in QUEUES.values() for queue in queues)
+BROKER_QUEUES = (REGISTER, *(queue for queues in QUEUES.values() for queue in queues))
 INBOX, DEAD = "inbox", "inbox-dead"
 FRESH_S = 10.0
 PATIENCE_S = 2.0
