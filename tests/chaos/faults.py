@@ -213,16 +213,16 @@ def _restore(scene: Scene) -> None:
     elif system.ledger_file:
         copy_database(system.ledger_file, copy)
     scene.hold(5, 15)
-    system.stop()
-    system.forget_connections()
-    if system.database:
-        system.database.stop()
-        system.database.put_back()
-        system.database.start()
-    elif system.ledger_file:
-        put_back(copy, system.ledger_file)
-    system.start()
-    with scene.asking:  # in the order in which they asked first: new orders come after those that were forgotten
+    with scene.asking:  # or new orders come before those that were forgotten, and before their memos that were sent
+        system.stop()
+        system.forget_connections()
+        if system.database:
+            system.database.stop()
+            system.database.put_back()
+            system.database.start()
+        elif system.ledger_file:
+            put_back(copy, system.ledger_file)
+        system.start()
         for order in list(scene.orders):
             while not system.accept(order) and not scene.stopped.is_set():
                 scene.hold(0.2, 1)

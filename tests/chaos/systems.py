@@ -11,6 +11,7 @@ import threading
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -319,7 +320,8 @@ def signal_part(system: System, part: str, number: signal.Signals, *, whole: boo
 
 def copy_database(file: Path, to: Path) -> None:
     """A back-up of a SQLite database that is in use."""
-    with sqlite3.connect(file) as source, sqlite3.connect(to) as target:
+    to.unlink(missing_ok=True)
+    with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(to)) as target:
         source.backup(target)
 
 
