@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -226,8 +227,11 @@ def work_dir(root: Path) -> Callable[[str], Path]:
     """A maker of empty folders for one attempt, named `{job_id}.{epoch}`; what earlier attempts left is removed."""
 
     def make(name: str) -> Path:
-        for old in root.glob(f"{name.split('.', maxsplit=1)[0]}.*"):
-            shutil.rmtree(old, ignore_errors=True)
+        mine = name.split(".", maxsplit=1)[0] + "."
+        with suppress(FileNotFoundError):
+            for old in root.iterdir():
+                if old.name.startswith(mine):
+                    shutil.rmtree(old, ignore_errors=True)
         folder = root / name
         try:
             folder.mkdir(parents=True, mode=0o700)

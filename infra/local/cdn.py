@@ -35,6 +35,12 @@ MEMO = re.compile(r"/(m/[A-Za-z0-9_-][A-Za-z0-9._-]*(?:/[A-Za-z0-9_-][A-Za-z0-9.
 METHODS = ("GET", "HEAD")
 
 
+class Memo(FileResponse):
+    """A memo's bytes. Each piece is read in a thread, and most memos are shorter than one."""
+
+    chunk_size = 256 * 1024
+
+
 class Cdn:
     """Answers requests from the cache; verifies the URL's signature where a key group is configured."""
 
@@ -91,7 +97,7 @@ def _server_config(settings: Settings) -> uvicorn.Config:
         port=urlsplit(settings.need("cdn_url")).port or 443,
         ssl_certfile=str(pem),
         ssl_keyfile=str(pem),
-        http="h11",
+        http="httptools",
         ws="none",
         lifespan="off",
         proxy_headers=False,
@@ -107,7 +113,7 @@ def _memo(request: Request, head: Head, path: Path, hit: bool) -> Response:
     if _same(request.headers.get("if-none-match"), head.etag):
         kept = ("etag", "cache-control", "last-modified", "x-cache")
         return Response(status_code=304, headers={name: headers[name] for name in kept if name in headers})
-    return FileResponse(path, headers=headers, stat_result=path.stat())
+    return Memo(path, headers=headers, stat_result=path.stat())
 
 
 def _same(if_none_match: str | None, etag: str) -> bool:

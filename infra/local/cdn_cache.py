@@ -12,6 +12,7 @@ from pathlib import Path
 from infra.local.cdn_origin import Head, Origin
 
 MAX_CACHE_BYTES = 500_000_000
+SHRUNK = 0.9
 
 
 class Cache:
@@ -26,6 +27,7 @@ class Cache:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for draft in folder.glob("*.part"):
             draft.unlink(missing_ok=True)
+        self._kept_bytes = sum(stat.st_size for _, stat in self._files())
 
     def get(self, key: str) -> tuple[Head, Path, bool] | None:
         """An object's head, a file with its bytes, and whether that was here already; None where there is none.
@@ -57,7 +59,10 @@ class Cache:
             draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)
-        self._shrink(keep=path)
+        with self._guard:
+            self._kept_bytes += head.size_bytes
+            if self._kept_bytes > self._max_bytes:
+                self._kept_bytes = self._shrink(keep=path)
         return head, path, False
 
     def _place(self, key: str, etag: str) -> Path:
@@ -67,15 +72,17 @@ class Cache:
         for path in self._folder.glob(f"{_digest(key)}.*"):
             path.unlink(missing_ok=True)
 
-    def _shrink(self, keep: Path) -> None:
-        """Remove what was used longest ago. A file that is being sent stays readable until that ends."""
+    def _shrink(self, keep: Path) -> int:
+        """Remove what was used longest ago, and more than must be: looking at every file for each memo would take ever
+        longer. A file that is being sent stays readable until that ends. Returns the bytes that are left."""
         files = sorted((stat.st_mtime, stat.st_size, path) for path, stat in self._files() if path != keep)
         total = sum(size for _, size, _ in files) + keep.stat().st_size
         for _, size, path in files:
-            if total <= self._max_bytes:
-                return
+            if total <= self._max_bytes * SHRUNK:
+                break
             path.unlink(missing_ok=True)
             total -= size
+        return total
 
     def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
         for path in self._folder.iterdir():
