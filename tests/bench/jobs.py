@@ -19,7 +19,7 @@ from pathlib import Path
 
 from infra.local.processes import members
 from tests.bench.speech import record, spoken, write
-from tests.chaos.systems import Memoline, Naive, Order, System, truth_of
+from tests.chaos.systems import Memoline, Naive, Order, System, messages_at
 from tests.conftest import pytest_configure
 from tests.support.recordings import make_wav
 from tests.support.waiting import eventually
@@ -98,7 +98,7 @@ def show(rounds: list[Round], system: System, name: str) -> tuple[float, float]:
 
 def play(system: System, source: Path, *, batch: int) -> Round:
     """Hand in a batch, each to a chat of its own, and wait for the last memo."""
-    first = len(truth_of(system).all)
+    first = messages_at(system)
     before = cpu_of(system)
     begun_s = time.monotonic()
     for _ in range(batch):
@@ -112,7 +112,7 @@ def play(system: System, source: Path, *, batch: int) -> Round:
 
 
 def _taken(system: System, count: int) -> Callable[[], bool]:
-    return lambda: len(truth_of(system).all) >= count
+    return lambda: messages_at(system) >= count
 
 
 def cpu_of(system: System) -> dict[str, float]:

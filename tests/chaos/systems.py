@@ -298,6 +298,11 @@ def truth_of(system: System) -> Truth:
     return truth
 
 
+def messages_at(system: System) -> int:
+    """How many messages the sandbox has."""
+    return int(eventually(lambda: _get(f"{system.settings.linq_base_url}/_sandbox/count"), "it counts")["messages"])
+
+
 def _get(url: str) -> dict[str, Any] | None:
     try:
         return dict(httpx.get(url, trust_env=False, timeout=20).json())

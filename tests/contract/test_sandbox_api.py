@@ -107,6 +107,7 @@ def test_an_override_passes_the_opt_out_and_is_recorded(linq_sandbox: LinqSandbo
     chat_id = new_chat("00002024")
     linq_sandbox.client().chats.send_voicememo(chat_id, voice_memo_url=linq_memos.host(), override_optout=True)
     assert linq_sandbox.state()["posts"]["override_optout"] == 1
+    assert linq_sandbox.count() == {"posts": 1, "messages": 1}
 
 
 def test_an_opt_out_blocks_the_recipient_in_every_chat(linq_sandbox: LinqSandbox, linq_memos: MemoServer) -> None:

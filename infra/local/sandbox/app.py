@@ -101,6 +101,7 @@ def _routes() -> list[BaseRoute]:
         Route("/faults", control.clear_faults, methods=["DELETE"]),
         Route("/faults", control.show_faults),
         Route("/state", control.state),
+        Route("/count", control.count),
         Route("/reset", control.reset, methods=["POST"]),
         Route("/chats/{chat_id}", control.put_chat, methods=["PUT"]),
         Route("/chats/{chat_id}/received", control.receive, methods=["POST"]),

@@ -121,6 +121,12 @@ async def state(request: Request) -> Response:
     )
 
 
+async def count(request: Request) -> Response:
+    """`GET /_sandbox/count`: how many POSTs to `voicememo` and messages there are. It costs nothing, however many."""
+    store = world_of(request).store
+    return JSONResponse({"posts": len(store.posts), "messages": len(store.messages)})
+
+
 def _posts(world: World) -> dict[str, object]:
     posts = list(world.store.posts.all())
     return {

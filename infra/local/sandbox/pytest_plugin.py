@@ -42,6 +42,10 @@ class LinqSandbox:
         """Counts of POSTs, messages and webhooks, as `GET /_sandbox/state` gives them."""
         return self._ask("GET", "/state")
 
+    def count(self) -> dict[str, int]:
+        """How many POSTs and messages there are."""
+        return self._ask("GET", "/count")
+
     def inject(self, kind: str, *, seed: int | None = None, **fields: object) -> None:
         """Adds one fault (fields as in `faults.Fault`)."""
         self._ask("POST", "/faults", json={"seed": seed, "faults": [{"kind": kind, **fields}]})

@@ -103,6 +103,9 @@ class Shelf(Generic[T]):
     def all(self) -> Iterable[T]:
         return self._items.values()
 
+    def __len__(self) -> int:
+        return len(self._items)
+
     def clear(self) -> None:
         for item_id in list(self._items):
             self.delete(item_id)
