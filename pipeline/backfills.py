@@ -14,6 +14,11 @@ ENOUGH_TO_JUDGE = 100
 """Rows that must have ended before a share of failures says anything."""
 
 
+FAILURES = (State.REJECTED, State.FAILED)
+ENDED_WELL = (State.SENT, State.DELIVERED, State.CANCELLED, State.ERASED)
+"""What a job of a backfill has come to that needs nothing any more."""
+
+
 class BackfillState(StrEnum):
     """Where a backfill stands. RUNNING also while its rows are registered. STOPPED: too many failures."""
 
@@ -46,7 +51,7 @@ MOVES: Mapping[BackfillState, tuple[BackfillState, ...]] = {
 class Backfill:
     """One run of the backfill door. options: what it was asked for, by name; they decide whether another run is the
     same one. max_failures: as `MaxFailures` reads it. registered_at: when its last row was registered, 0 until then.
-    """
+    ended_seen: rows that had ended when they were counted last."""
 
     backfill_id: str
     source: str
@@ -57,6 +62,7 @@ class Backfill:
     created_at: float
     registered_at: float
     ended_at: float
+    ended_seen: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,13 +108,12 @@ class Counts:
     @property
     def failures(self) -> int:
         """Rows without a job, and jobs that came to nothing."""
-        return self.rows.get("reported", 0) + sum(self.jobs.get(state, 0) for state in (State.REJECTED, State.FAILED))
+        return self.rows.get("reported", 0) + sum(self.jobs.get(state, 0) for state in FAILURES)
 
     @property
     def ended(self) -> int:
         """Rows about which nothing remains to be done."""
-        good = (State.SENT, State.DELIVERED, State.CANCELLED, State.ERASED)
-        return self.failures + sum(self.jobs.get(state, 0) for state in good)
+        return self.failures + sum(self.jobs.get(state, 0) for state in ENDED_WELL)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,8 +133,12 @@ class MaxFailures:
             return cls(share=float(found[2]) / 100)
         raise Misuse("bad-max-failures", f"{text[:100]!r} is neither a number nor a share such as 5%.")
 
-    def exceeded(self, counts: Counts) -> bool:
+    def exceeded(self, failures: int, ended: int) -> bool:
         """Whether there were more failures than that. A share is judged from 100 ended rows on."""
         if self.count is not None:
-            return counts.failures > self.count
-        return counts.ended >= ENOUGH_TO_JUDGE and counts.failures > (self.share or 0.0) * counts.ended
+            return failures > self.count
+        return ended >= ENOUGH_TO_JUDGE and failures > (self.share or 0.0) * ended
+
+    def may_be_exceeded(self, failures: int, ended_at_least: int) -> bool:
+        """The same where it is only known that so many rows have ended: False is certain."""
+        return self.exceeded(failures, max(ended_at_least, ENOUGH_TO_JUDGE))

@@ -120,10 +120,13 @@ def stopped_if_failing(ledger: SqlLedger, one: Backfill) -> Backfill:
     """The backfill, stopped where more of it failed than its `max_failures` allows."""
     if one.max_failures is None or one.state not in (BackfillState.RUNNING, BackfillState.PAUSED):
         return one
-    counts = ledger.counts_of(one.backfill_id)
-    if not MaxFailures.parse(one.max_failures).exceeded(counts):
+    limit, failures = MaxFailures.parse(one.max_failures), ledger.failures_of(one.backfill_id)
+    if not limit.may_be_exceeded(failures, one.ended_seen):
+        return one  # asked after each failure: all that has ended is counted only where that may decide
+    ended = ledger.see_ended(one.backfill_id)
+    if not limit.exceeded(failures, ended):
         return one
-    text = f"{counts.failures} of {counts.ended} rows failed, and {one.max_failures} may."
+    text = f"{failures} of {ended} rows failed, and {one.max_failures} may."
     return ledger.move_backfill(one, BackfillState.STOPPED, text)
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Select, and_, delete, func, select, update
 
-from pipeline.backfills import HELD_BACK, MOVES, Backfill, BackfillState, Counts, RowEnd, RowKept
+from pipeline.backfills import ENDED_WELL, FAILURES, HELD_BACK, MOVES, Backfill, BackfillState, Counts, RowEnd, RowKept
 from pipeline.errors import JobFailed, NotNow
 from pipeline.ledger.door_tables import backfill_rows, backfills
 from pipeline.ledger.engine import Database
 from pipeline.ledger.rows import plain, to_job
 from pipeline.ledger.states import OPEN, WAITING
-from pipeline.ledger.tables import chats, in_states, jobs
+from pipeline.ledger.tables import chats, fixed, in_states, jobs
 from pipeline.ledger.upsert import insert_new, put_many
 from pipeline.model import Job, State
 from pipeline.ports import Clock
@@ -145,6 +145,21 @@ class BackfillLedger:
             states = {State(state): int(count) for state, count in connection.execute(by_state)}
         return Counts(rows=rows, jobs=states)
 
+    def failures_of(self, backfill_id: str) -> int:
+        """Rows without a job, and jobs that came to nothing; reads no more than these."""
+        with self.database.read() as connection:
+            counts = (bad_rows(backfill_id), jobs_in(backfill_id, FAILURES))
+            return sum(int(connection.execute(count).scalar_one()) for count in counts)
+
+    def see_ended(self, backfill_id: str) -> int:
+        """Count the rows about which nothing remains to be done, and write down how many there were."""
+        failures = self.failures_of(backfill_id)
+        with self.database.read() as connection:
+            ended = failures + int(connection.execute(jobs_in(backfill_id, ENDED_WELL)).scalar_one())
+        with self.database.write() as connection:
+            connection.execute(update(backfills).where(_B.backfill_id == backfill_id).values(ended_seen=ended))
+        return ended
+
     def resume_backfill(self, one: Backfill) -> Backfill:
         """Let a backfill run on, whatever fails from now on. Raises NotNow (`illegal-move`)."""
         moved = self.move_backfill(one, BackfillState.RUNNING)
@@ -194,6 +209,16 @@ class BackfillLedger:
         held = select(_B.backfill_id).where(_B.backfill_id == its, _B.state.in_(HELD_BACK))
         with self.database.read() as connection:
             return connection.execute(held).first() is not None
+
+
+def bad_rows(backfill_id: str) -> Select[Any]:
+    """How many rows of a backfill became no job."""
+    return select(func.count()).where(_R.backfill_id == backfill_id, _R.status == fixed("reported"))
+
+
+def jobs_in(backfill_id: str, states: Sequence[State]) -> Select[Any]:
+    """How many jobs of a backfill are in one of these states."""
+    return select(func.count()).where(jobs.c.backfill_id == backfill_id, in_states(states))
 
 
 def _first_lines(connection: Connection, backfill_id: str, job_ids: Sequence[str]) -> dict[str, int]:

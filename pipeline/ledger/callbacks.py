@@ -54,11 +54,7 @@ class CallbackBook:
     def due(self, now: float, limit: int, without: Sequence[str] = ()) -> tuple[Callback, ...]:
         """Those to tell now, the longest waiting first: of each job the oldest one that is open, so that its moves are
         told in order. without: receivers that have enough to do."""
-        earlier = callbacks.alias("earlier")
-        first = select(func.min(earlier.c.id)).where(earlier.c.job_id == callbacks.c.job_id, earlier.c.done_at == ZERO)
-        ready = _all().where(callbacks.c.done_at == ZERO, callbacks.c.next_at <= now)
-        ready = ready.where(callbacks.c.id == first.scalar_subquery(), callbacks.c.receiver.not_in(without))
-        return self._select(ready.order_by(callbacks.c.next_at, callbacks.c.id).limit(limit))
+        return self._select(due(now, limit, without))
 
     def claim(self, callback: Callback, until: float) -> bool:
         """Take one for an attempt, which is counted; False where another process has it. It is due again at `until`,
@@ -70,8 +66,11 @@ class CallbackBook:
             return changed.rowcount == 1
 
     def again(self, callback: Callback, *, at: float, outcome: str) -> None:
-        """Not told: it is due again at a moment."""
+        """Not told: it is due again at a moment, and what its job's caller is to be told later not before that."""
         self._note(callback, next_at=at, outcome=outcome)
+        later = (callbacks.c.job_id == callback.job_id) & (callbacks.c.done_at == ZERO) & (callbacks.c.next_at < at)
+        with self._database.write() as connection:
+            connection.execute(update(callbacks).where(later, callbacks.c.id > callback.id).values(next_at=at))
 
     def close(self, callback: Callback, *, now: float, outcome: str) -> None:
         """Told, or given up."""
@@ -95,6 +94,15 @@ class CallbackBook:
         with self._database.read() as connection:
             rows = connection.execute(statement).mappings()
             return tuple(Callback(**{**row, "state": State(row["state"])}) for row in rows)
+
+
+def due(now: float, limit: int, without: Sequence[str]) -> Select[Any]:
+    """The oldest open callback of each job, of those that are due; within the index of what is open, by its time."""
+    earlier = callbacks.alias("earlier")
+    first = select(func.min(earlier.c.id)).where(earlier.c.job_id == callbacks.c.job_id, earlier.c.done_at == ZERO)
+    ready = _all().where(callbacks.c.done_at == ZERO, callbacks.c.next_at <= now)
+    ready = ready.where(callbacks.c.id == first.scalar_subquery(), callbacks.c.receiver.not_in(without))
+    return ready.order_by(callbacks.c.next_at, callbacks.c.id).limit(limit)
 
 
 def callbacks_of(ledger: SqlLedger, job: Job) -> tuple[Callback, ...]:

@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import JSON, Column, ForeignKey, Index, String, Table, Text
 
-from pipeline.ledger.tables import BIG, BYTEWISE, NAME, ZERO, count_column, metadata, partial_index, time_column
+from pipeline.ledger.tables import BIG, BYTEWISE, NAME, ZERO, count_column, fixed, metadata, partial_index, time_column
 
 seen_objects: Final = Table(
     "seen_objects",
@@ -48,6 +48,7 @@ backfills: Final = Table(
     time_column("created_at"),
     time_column("registered_at"),
     time_column("ended_at"),
+    count_column("ended_seen"),
 )
 
 
@@ -111,8 +112,10 @@ refusals: Final = Table(
 
 Index("backfills_state", backfills.c.state, backfills.c.created_at)
 Index("backfill_rows_job", backfill_rows.c.backfill_id, backfill_rows.c.job_id, backfill_rows.c.line)
+partial_index("backfill_rows_reported", backfill_rows.c.status == fixed("reported"), backfill_rows.c.backfill_id)
 partial_index("news_due", news.c.due_at > ZERO, news.c.place, news.c.due_at)
 Index("news_name", news.c.place, news.c.name, news.c.seq)
 partial_index("callbacks_open", callbacks.c.done_at == ZERO, callbacks.c.job_id, callbacks.c.id, callbacks.c.next_at)
+partial_index("callbacks_due", callbacks.c.done_at == ZERO, callbacks.c.next_at, callbacks.c.id)
 Index("callbacks_job", callbacks.c.job_id, callbacks.c.id)
 Index("refusals_at", refusals.c.at)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 from pipeline.errors import Misuse, PartUnreachable
 from pipeline.ledger.engine import Database, sqlite_file
 
-HEAD: Final = "0010"
+HEAD: Final = "0012"
 """The newest revision in `migrations/versions`; a test holds the two together."""
 
 OLDEST: Final = "oldest-revision"

@@ -93,6 +93,29 @@ def test_failing_jobs_stop_it(desk: Desk, tmp_path: Path) -> None:
         assert (ledger.backfills()[0].state is BackfillState.STOPPED) is (number == 1)
 
 
+def test_what_has_ended_is_counted_only_where_that_may_decide(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not after each failure, of which a large backfill may have tens of thousands; it is stopped by the same one."""
+    what, ledger = order(tmp_path, max_failures="10%"), ledger_of(desk)
+    run_backfill(desk, what, rows_of(desk, what.source, {}))
+    counted: list[int] = []
+    count = ledger.see_ended
+    monkeypatch.setattr(ledger, "see_ended", lambda one: counted.append(count(one)) or counted[-1])  # type: ignore[func-returns-value]
+    waiting = list(ledger.jobs())
+    for number in range(20):  # five of a hundred fail
+        for job in waiting[number * 20 + 1 : number * 20 + 20]:
+            ledger.move(job, State.CANCELLED, by="test")
+        after_step(ledger, ledger.move(waiting[number * 20], State.FAILED, by="test", code="poison"))
+    assert len(counted) <= 3 and ledger.backfills()[0].state is BackfillState.RUNNING
+    for job in waiting[400:423]:  # 43 of 423 are the first that are more than a tenth
+        assert ledger.backfills()[0].state is BackfillState.RUNNING
+        after_step(ledger, ledger.move(job, State.FAILED, by="test", code="poison"))
+    (one,) = ledger.backfills()
+    assert one.state is BackfillState.STOPPED and one.message is not None
+    assert one.message.startswith("43 of 423 rows failed") and one.ended_seen == 423 == counted[-1]
+
+
 def test_the_sweeper_sees_its_end_and_its_failures(desk: Desk, tmp_path: Path) -> None:
     """Done once nothing of it is open; a restart of the worker amid the count does not matter."""
     what, ledger = order(tmp_path, max_failures="50%"), ledger_of(desk)

@@ -148,6 +148,8 @@ def test_its_rows_and_their_ends(ledger: SqlLedger) -> None:
     counts = ledger.counts_of("b1")
     assert counts.rows == {"registered": 1, "known": 2, "reported": 1} and counts.jobs == {State.REJECTED: 1}
     assert (counts.failures, counts.ended) == (2, 2)
+    assert (ledger.failures_of("b1"), ledger.see_ended("b1"), ledger.backfill("b1").ended_seen) == (2, 2, 2)
+    assert ledger.failures_of("b2") == 0
     assert ledger.rows_in("b1", State.RECEIVED, State.HOSTED) == 1 and not ledger.has_open_jobs("b1")
     assert ledger.known_jobs([job.job_id, "none"]).keys() == {job.job_id}
 

@@ -40,11 +40,12 @@ def test_moves_of_a_job_are_told_in_order(ledger: SqlLedger, clock: SetClock) ->
     assert first.state is State.SENT
     assert book.due(clock.now(), 10, [first.receiver]) == ()
     book.again(first, at=clock.now() + 5, outcome="answered 500")
+    assert {one.next_at for one in book.of_job(job.job_id)} == {clock.now() + 5}, "what comes after it waits as long"
     assert book.due(clock.now(), 10) == ()
     (again,) = book.due(clock.now() + 5, 10)
     assert (again.id, again.outcome) == (first.id, "answered 500")
     book.close(again, now=clock.now(), outcome="answered 200")
-    assert [one.state for one in book.due(clock.now(), 10)] == [State.DELIVERED]
+    assert [one.state for one in book.due(clock.now() + 5, 10)] == [State.DELIVERED]
     assert [one.outcome for one in book.of_job(job.job_id)] == ["answered 200", None]
 
 

@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Select, event, insert, select, text
 
-from pipeline.ledger import queries
+from pipeline.backfills import FAILURES
+from pipeline.ledger import backfills, callbacks, queries
+from pipeline.ledger.door_tables import backfill_rows
+from pipeline.ledger.door_tables import callbacks as callback_table
 from pipeline.ledger.ledger import SqlLedger
 from pipeline.ledger.rows import new_row
 from pipeline.ledger.tables import jobs
@@ -33,11 +36,31 @@ def _rows() -> Sequence[dict[str, Any]]:
     return rows
 
 
+def _callbacks() -> Sequence[dict[str, Any]]:
+    """Told long ago, but for some: a few of these are due, the others were tried and wait."""
+    rows = []
+    for n in range(FINISHED):
+        times = {"done_at": 0.0 if n % 4 == 0 else 5.0, "next_at": 1.0 if n < OPEN_JOBS else NOW + n}
+        row = {"event_id": f"job-{n}.4", "job_id": f"job-{n}", "receiver": "https://a.example", "state": State.SENT}
+        rows.append(row | times | {"at": 1.0, "rev": 4})
+    return rows
+
+
+def _backfill_rows() -> Sequence[dict[str, Any]]:
+    status = ("registered", "reported")
+    return [
+        {"backfill_id": "b1", "line": n, "recording": f"{n}", "status": status[n % 100 == 0], "job_id": f"job-{n}"}
+        for n in range(FINISHED)
+    ]
+
+
 @pytest.fixture
 def busy(ledger: SqlLedger) -> SqlLedger:
     """A ledger with 10,000 finished jobs and 60 open ones."""
     with ledger.database.write() as connection:
         connection.execute(insert(jobs), _rows())
+        connection.execute(insert(callback_table), _callbacks())
+        connection.execute(insert(backfill_rows), _backfill_rows())
         connection.execute(text("ANALYZE"))
     return ledger
 
@@ -85,6 +108,8 @@ def statements() -> dict[str, Select[Any]]:
     asked |= {f"outlived-{n}": statement for n, statement in enumerate(queries.outlived(0.0, 100))}
     asked |= {"parts": queries.counts()[1]}
     asked |= {"erasing": queries.erasing(NOW, 100)}
+    asked |= {"callbacks": callbacks.due(NOW, 100, ["https://b.example"])}
+    asked |= {"bad-rows": backfills.bad_rows("b1"), "failed-jobs": backfills.jobs_in("b1", FAILURES)}
     asked |= {f"message-{n}": statement for n, statement in enumerate(queries.message_of(report))}
     return asked
 
@@ -98,6 +123,16 @@ def test_no_daily_question_reads_the_past(busy: SqlLedger) -> None:
             print(name, *steps, sep="\n    ")
             assert steps, name
             assert not [step for step in steps if reads_the_past(step)], (name, steps)
+
+
+def test_a_teller_reads_only_what_is_due(busy: SqlLedger) -> None:
+    """Each second: not the callbacks that were tried and wait for their time, of which an outage leaves thousands."""
+    with busy.database.read() as connection:
+        steps = plan_of(connection, callbacks.due(NOW, 100, []))
+        if connection.dialect.name == "sqlite":
+            assert any("callbacks_due (next_at<?)" in step for step in steps), steps
+            assert not any("TEMP B-TREE" in step for step in steps), steps
+    assert len(callbacks.CallbackBook(busy.database).due(NOW, 100)) == OPEN_JOBS / 4
 
 
 def test_a_full_scan_is_noticed(busy: SqlLedger) -> None:
