@@ -19,6 +19,7 @@ from pipeline.reconcile import SENDER_LOST, confirm_later
 from pipeline.sending.pacing import backoff_s, poll_after_s
 from pipeline.sending.quiet import quiet_until
 from pipeline.settling import settled
+from pipeline.splitting import sent_otherwise
 from pipeline.standing import Gate, gate, give_back, give_up, learn, line_of, too_old
 
 DOWNLOAD_FAILED = "linq-download-failed"
@@ -33,7 +34,7 @@ def send(parts: Parts, job: Job) -> Job:
     """Send the memo of a HOSTED job that is at the head of its lane, or say until when it waits."""
     if job.send_attempts and (known := settled(parts, job)).state is not State.HOSTED:
         return known  # an earlier attempt arrived after all
-    if job.erasing:
+    if _is_to_be_erased(parts, job):
         why = "It is to be erased."
         return forgotten(parts, job) or parts.ledger.move(
             job, State.CANCELLED, by=parts.by, code="cancelled", message=why
@@ -62,9 +63,18 @@ def send(parts: Parts, job: Job) -> Job:
     return waiting or job
 
 
+def _is_to_be_erased(parts: Parts, job: Job) -> bool:
+    """Whether somebody wants it erased, or the whole of which it is a part."""
+    return job.erasing or (job.parent_id is not None and parts.ledger.get(job.parent_id).erasing)
+
+
 def _not_ready(parts: Parts, job: Job, chat: Chat) -> Job | None:
     """The job as it waits for its memo, for a part, or for its turn; None where it may go."""
     try:
+        if job.parent_id and (differs := sent_otherwise(parts, job)):
+            return forgotten(parts, job) or parts.ledger.move(
+                job, State.FAILED, by=parts.by, code=differs.code, message=differs.message
+            )
         memo = job.hosted
         if memo is None or not parts.store.still_there(memo):
             why = "The memo was not in the bucket any more: made again."

@@ -176,8 +176,8 @@ def _prepare_claimed(parts: Parts, job: Job) -> Job:
 def _split(parts: Parts, job: Job, made: Sequence[NewPart]) -> Job:
     try:
         return split(parts, job, made)
-    except (PartUnreachable, Misuse) as away:
-        return _back_to_received(parts, job, away, attempts=job.audio_attempts - 1)
+    except (PartUnreachable, Misuse, JobFailed) as error:
+        return _after_trouble(parts, job, error)
 
 
 def _after_trouble(parts: Parts, job: Job, error: MemolineError) -> Job:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import time
 from enum import StrEnum
 
-from pipeline.model import Lane
+from pipeline.model import Lane, Span
 
 
 class OutcomeKind(StrEnum):
@@ -48,7 +48,7 @@ class Attempt:
     """One attempt to send a job's memo, as it is remembered outside the ledger. number: the job's send_attempts.
     at: when it began. epoch: the job's then. closed: given up before anything was sent. erased: closed, as the job is
     erased. outcome: None where nobody wrote down what came of it. parts: it was no attempt: so many parts of the job
-    were to be sent, each by itself."""
+    were to be sent, each by itself; spans: which (of a split of an earlier version it is not known)."""
 
     number: int
     at: float
@@ -57,6 +57,7 @@ class Attempt:
     erased: bool = False
     outcome: Outcome | None = None
     parts: int = 0
+    spans: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -86,7 +86,8 @@ def _is_unsent(attempt: Attempt, job: Job) -> bool:
     return mine and job.code == NOT_BEGUN and attempt.outcome is None
 
 
-def _any_part_begun(parts: Parts, job: Job, count: int) -> bool:
+def any_part_begun(parts: Parts, job: Job, count: int) -> bool:
+    """Whether one of so many parts of a job may have been sent. Raises what the journal raises."""
     ids = (job_id_for(parts.secret, identity_of_part(job.job_id, part_no)) for part_no in range(1, count + 1))
     return any(not _not_sent(one) for part_id in ids for one in parts.journal.attempts(part_id))
 
@@ -114,7 +115,7 @@ def _attempts(parts: Parts, job: Job) -> tuple[Attempt, ...]:
     if any(one.erased for one in attempts):
         parts.ledger.want_erased(job.job_id, by=parts.by, why=ERASED_BEFORE)
     return tuple(
-        replace(one, closed=True) if one.parts and not _any_part_begun(parts, job, one.parts) else one
+        replace(one, closed=True) if one.parts and not any_part_begun(parts, job, one.parts) else one
         for one in attempts
     )
 

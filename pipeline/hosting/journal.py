@@ -12,6 +12,7 @@ from typing import Any
 
 from pipeline.hosting.s3 import S3
 from pipeline.messages import Attempt, Outcome, OutcomeKind
+from pipeline.model import Span
 
 _KEPT = ("code", "message_id", "attachment_id", "trace_id")
 
@@ -24,8 +25,10 @@ class S3Journal:
 
     def begin(self, job_id: str, attempt: Attempt) -> bool:
         """Write the intent of an attempt; False where one of this number is there already."""
-        content = {"at": attempt.at, "epoch": attempt.epoch, "closed": attempt.closed, "erased": attempt.erased}
-        content |= {"parts": attempt.parts} if attempt.parts else {}
+        content: dict[str, object] = {"at": attempt.at, "epoch": attempt.epoch}
+        content |= {"closed": attempt.closed, "erased": attempt.erased}
+        if attempt.parts:
+            content |= {"parts": attempt.parts, "spans": [[one.starts_at_s, one.duration_s] for one in attempt.spans]}
         return self._put(f"intent/{job_id}/{attempt.number}", content)
 
     def end(self, job_id: str, number: int, outcome: Outcome) -> None:
@@ -59,6 +62,7 @@ class S3Journal:
             closed=bool(intent.get("closed", False)),
             erased=bool(intent.get("erased", False)),
             parts=int(intent.get("parts", 0)),
+            spans=tuple(Span(starts_at_s=begin, duration_s=length) for begin, length in intent.get("spans", ())),
             outcome=_outcome(receipt) if receipt else None,
         )
 

@@ -70,9 +70,12 @@ def move(
     message: str | None,
     changes: Mapping[str, object],
 ) -> Job:
-    """One compare-and-set and its line of history, in one transaction; where it is about a part, the whole follows."""
+    """One compare-and-set and its line of history, in one transaction; where it is about a part, the whole follows.
+    Nothing is begun of what is to be erased: Fenced, as if somebody had ended it already."""
     whole = splits.lock(connection, job.parent_id) if job.parent_id else None
     moved = put(connection, job, to, changed_columns(changes), now=now, by=by, code=code, message=message)
+    if to is State.SENDING and (moved.erasing or (whole is not None and whole.erasing)):
+        raise Fenced(job.job_id)
     if whole is not None:
         splits.follow(connection, whole, now=now, by=by)
     return moved

@@ -181,6 +181,35 @@ def test_erasing_takes_all_parts(stage: Stage, of_whole: bool) -> None:
     assert len(stage.linq.posts) == 1
 
 
+def test_no_part_goes_once_the_whole_is_to_be_erased(stage: Stage) -> None:
+    """Whoever wished it died right after the wish was written down, and no sweep has come since."""
+    stage.pacer.waits = [0.0, 30.0]
+    job = deliver(stage, split(stage))
+    stage.ledger.want_erased(job.job_id, by="test", why="asked for it")
+    stage.clock.at += 31
+    deliver(stage, job)
+    assert states(stage, job) == [State.SENT, State.CANCELLED, State.CANCELLED]
+    assert len(stage.linq.posts) == 1
+
+
+@pytest.mark.parametrize("lengths_s", [LENGTHS_S, (1.0,)])
+def test_a_wish_while_it_is_looked_at_comes_before_the_send(
+    stage: Stage, lengths_s: tuple[float, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a whole or of a job without parts: the last moment is the commit of SENDING."""
+    stage.runner.lengths_s = lengths_s
+    job = split(stage)
+
+    def wished_now(_hosted: object) -> bool:
+        stage.ledger.want_erased(job.job_id, by="test", why="asked for it")
+        return True
+
+    monkeypatch.setattr(stage.store, "still_there", wished_now)
+    assert deliver(stage, job).state is State.HOSTED
+    assert settle(stage, job).state is State.CANCELLED
+    assert stage.linq.posts == []
+
+
 def test_erasing_takes_the_parts_of_an_earlier_division(stage: Stage) -> None:
     """It was refused in parts and made anew as one memo: what was made then goes, too."""
     stage.linq.outcomes = [REFUSED, taken(1)]
