@@ -16,7 +16,7 @@ from infra.local.s3 import REGION, S3Access, ministack_python, server_environmen
 from tests.support.postgres import free_port
 from tests.support.waiting import eventually
 
-SERVICES = "s3,sqs,iam,sts,cloudformation,cloudfront"
+SERVICES = "s3,sqs,iam,sts,cloudformation,cloudfront,ec2"
 SOURCES = ("archive-one", "archive-two")
 """Further buckets that recordings may lie in."""
 MakeClient = Callable[..., Any]
@@ -68,11 +68,12 @@ def template(name: str) -> str:
 
 
 def deploy(client: MakeClient, stack: str, name: str, parameters: dict[str, str], *, update: bool = False) -> Outputs:
-    """Create or update a stack, and wait until it stands. Returns its outputs."""
+    """Create or update a stack of a template (its name, or its text); wait until it stands. Returns its outputs."""
     cfn = client("cloudformation")
     act = cfn.update_stack if update else cfn.create_stack
     given = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
-    act(StackName=stack, TemplateBody=template(name), Parameters=given, Capabilities=["CAPABILITY_IAM"])
+    body = template(name) if name.endswith(".yaml") else name
+    act(StackName=stack, TemplateBody=body, Parameters=given, Capabilities=["CAPABILITY_IAM"])
     wanted = "UPDATE_COMPLETE" if update else "CREATE_COMPLETE"
 
     def done() -> dict[str, Any] | None:

@@ -124,3 +124,11 @@ def test_health_is_what_the_process_says(tmp_path: Path) -> None:
     assert is_well(tmp_path, "1")
     (tmp_path / "run" / "serve.ready").touch()
     assert not is_well(tmp_path, "1")
+
+
+def test_every_process_of_the_compose_file_has_the_time_that_its_unit_gives_it() -> None:
+    """By itself a container engine kills after ten seconds."""
+    for name in PROCESSES:
+        unit = (ROOT / "infra" / "systemd" / f"memoline-{name}.service").read_text()
+        given = re.findall(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)
+        assert [COMPOSE["services"][name]["stop_grace_period"]] == [f"{seconds}s" for seconds in given]

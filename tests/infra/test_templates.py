@@ -127,3 +127,66 @@ def test_a_rule_notices(name: str, change: Callable[[Template], None], rule: str
     template = copy.deepcopy(read(name))
     change(template)
     assert rule in broken_rules(template)
+
+
+PARTS = {
+    key: (resource["Properties"]["TemplateURL"], resource["Properties"]["Parameters"])
+    for key, resource in read("memoline.yaml")["Resources"].items()
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_the_whole_hands_every_parameter_to_its_parts(name: str) -> None:
+    """None of a part's can be set in the part alone, and what a part does without being told is what the whole says."""
+    template, given = PARTS[name]
+    own, whole = read(template)["Parameters"], read("memoline.yaml")["Parameters"]
+    assert given.keys() == own.keys() - {"RequireTls"}  # only an emulator goes without
+    limits = ("Default", "AllowedValues", "AllowedPattern", "MinValue", "MaxValue")
+    for key in own.keys() & whole.keys():
+        if given.get(key) == {"Ref": key} and "Default" in own[key]:
+            assert {one: own[key].get(one) for one in limits} == {one: whole[key].get(one) for one in limits}, key
+
+
+def test_all_processes_have_the_same_settings() -> None:
+    """What is a setting of how Memoline works is said to all of them: a job goes through several."""
+    own = {"MEMOLINE_HTTP_HOST", "MEMOLINE_HTTP_PORT", "MEMOLINE_HTTP_RATE", "MEMOLINE_RETENTION_DAYS"}
+    own |= {"MEMOLINE_CDN_DISTRIBUTION_ID", "MEMOLINE_CDN_SIGNING_KEY_ID", "MEMOLINE_CDN_URL_TTL_S"}
+    tasks = [one for one in read("services.yaml")["Resources"].values() if one["Type"] == "AWS::ECS::TaskDefinition"]
+    found = [_settings_of(task["Properties"]["ContainerDefinitions"][0]) - own for task in tasks]
+    assert len(found) == 6
+    assert all(one == found[0] for one in found)
+    assert {"MEMOLINE_OVERFLOW", "MEMOLINE_QUIET_HOURS", "MEMOLINE_LINE_DAILY_LIMIT"} <= found[0]
+
+
+def _settings_of(container: Template) -> set[str]:
+    rows = (row["Fn::If"][1] if "Fn::If" in row else row for row in container["Environment"])
+    return {row["Name"] for row in rows}
+
+
+def test_the_collector_may_write_its_figures() -> None:
+    """It has the rights of the web task: without them no alarm would ever see a figure."""
+    policy = read("services.yaml")["Resources"]["FiguresPolicy"]["Properties"]
+    [statement] = policy["PolicyDocument"]["Statement"]
+    assert "WebRoleArn" in str(policy["Roles"])
+    assert set(statement["Action"]) == {"logs:CreateLogStream", "logs:PutLogEvents"}
+    assert statement["Resource"] == {"Fn::GetAtt": ["Logs", "Arn"]}
+
+
+def test_an_alarm_reaches_its_topic() -> None:
+    """The key that AWS keeps for SNS does not let alarms in; this one does."""
+    resources = read("alarms.yaml")["Resources"]
+    assert resources["Topic"]["Properties"]["KmsMasterKeyId"] == {"Ref": "TopicKey"}
+    said = resources["TopicKey"]["Properties"]["KeyPolicy"]["Statement"]
+    assert [one["Action"] for one in said if one["Principal"] == {"Service": "cloudwatch.amazonaws.com"}]
+
+
+def test_an_update_leaves_the_number_of_tasks_alone() -> None:
+    """Of every service that scales by itself."""
+    resources = read("services.yaml")["Resources"]
+    scaled = [
+        re.findall(r"\$\{(\w+)\.Name\}", str(one["Properties"]["ResourceId"]))[0]
+        for one in resources.values()
+        if one["Type"] == "AWS::ApplicationAutoScaling::ScalableTarget"
+    ]
+    assert sorted(scaled) == ["AudioService", "SendService", "WebService"]
+    assert not [name for name in scaled if "DesiredCount" in resources[name]["Properties"]]
