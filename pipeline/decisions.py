@@ -66,7 +66,7 @@ def retry(parts: Parts, job: Job, *, overflow: Overflow | None = None) -> Job:
     """Start a REJECTED job, or a FAILED one that Linq never took, anew: with the settings of now, and another overflow
     where one is given. Its memo gets a new name. Of a split, all begins anew where Linq took none of it, else what
     is missing. Raises NotNow (`not-retryable`)."""
-    _stays(job)
+    _stays(parts, job)
     if job.spans and job.state in _RETRYABLE:
         return _retry_parts(parts, job, overflow)
     if job.state not in _RETRYABLE or job.message_id or job.code in MAY_BE_TAKEN:
@@ -115,7 +115,7 @@ def _fresh(parts: Parts, job: Job) -> dict[str, object]:
         "returns": 0,
         "retry_at": 0.0,
         "sending_since": 0.0,
-        "not_before": _from_now_on(parts, job),
+        "not_before": _starts_now(parts, job),
         "hosted": None,
     }
 
@@ -123,7 +123,7 @@ def _fresh(parts: Parts, job: Job) -> dict[str, object]:
 def assign(parts: Parts, job: Job, chat_id: str, *, overflow: Overflow | None = None, not_before: float = 0.0) -> Job:
     """Give a job that is HELD for want of a chat its chat, and other options where they are given. Raises NotNow
     (`not-held`)."""
-    _stays(job)
+    _stays(parts, job)
     if job.state is not State.HELD or job.code != "no-chat":
         why = f"Job {job.job_id} is {job.state} and has its chat: only one that is HELD with no-chat takes one."
         raise NotNow("not-held", why, job_id=job.job_id, state=str(job.state))
@@ -135,7 +135,7 @@ def assign(parts: Parts, job: Job, chat_id: str, *, overflow: Overflow | None = 
         message=None,
         chat_id=chat_id,
         overflow=overflow or job.overflow,
-        not_before=max(_from_now_on(parts, job), not_before),
+        not_before=max(_starts_now(parts, job), not_before),
     )
 
 
@@ -156,7 +156,7 @@ def resolve(
         text = f"Job {job.job_id} is {job.state}: only one that is HELD with outcome-unknown can be resolved."
         raise NotNow("not-held", text, job_id=job.job_id, state=str(job.state))
     if resend:
-        _stays(job)
+        _stays(parts, job)
     note = f"Decided by a person{': ' + why if why else '.'}"
     if sent is not None:
         later = parts.clock.now() + 1
@@ -176,14 +176,14 @@ def resolve(
             retry_at=0.0,
             sending_since=0.0,
             looks=0,
-            not_before=_from_now_on(parts, job),
+            not_before=_starts_now(parts, job),
         )
     return parts.ledger.move(job, State.FAILED, by=parts.by, code="resolved-given-up", message=note)
 
 
-def _stays(job: Job) -> None:
-    """Raises NotNow (`erase-wanted`)."""
-    if job.erasing:
+def _stays(parts: Parts, job: Job) -> None:
+    """Raises NotNow (`erase-wanted`) where somebody wants it erased, or the whole of which it is a part."""
+    if job.erasing or (job.parent_id is not None and parts.ledger.get(job.parent_id).erasing):
         text = f"Job {job.job_id} is to be erased: it is not sent any more."
         raise NotNow("erase-wanted", text, job_id=job.job_id, state=str(job.state))
 
@@ -195,8 +195,10 @@ def _in_doubt(parts: Parts, job: Job) -> Job | None:
     return min(found, key=lambda part: part.state is not State.HELD, default=None)
 
 
-def _from_now_on(parts: Parts, job: Job) -> float:
-    """The `not_before` of a job that a person starts anew: its age counts from now."""
+def _starts_now(parts: Parts, job: Job) -> float:
+    """The `not_before` of a job that a person starts anew, from when its age counts. The later word counts: a backfill
+    that was cancelled before is left, which would cancel it again."""
+    parts.ledger.leave_cancelled(job)
     return max(job.not_before, parts.clock.now())
 
 

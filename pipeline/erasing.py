@@ -7,8 +7,9 @@ is never registered, nor sent, again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from contextlib import suppress
+from itertools import islice
 
 from pipeline.decisions import cancel
 from pipeline.errors import Fenced, NoSuchJob, NotNow
@@ -23,6 +24,7 @@ AGAIN_S = (3_600.0, 86_400.0)
 """When an erased job is looked at again: an attempt that had lost it may have stored its memo late."""
 _AT_ITS_END = (State.SENT, State.DELIVERED, State.REJECTED, State.FAILED, State.CANCELLED)
 _TRIES = 10
+_AT_ONCE = 500
 
 
 def want(parts: Parts, job: Job, why: str) -> Job:
@@ -110,16 +112,15 @@ def _bury(parts: Parts, job: Job, *, wished: bool) -> None:
         parts.journal.bury(job.job_id, now)
 
 
-def erase_buried(parts: Parts, known: Collection[str] = ()) -> frozenset[str]:
-    """Want all jobs erased that were before this ledger, an older copy, was put back. known: ids that need no look.
-    Returns all ids that were looked at. Raises what the journal raises."""
-    looked = set()
-    for job_id in parts.journal.buried():
-        looked.add(job_id)
-        if job_id not in known:
-            with suppress(NoSuchJob):
-                parts.ledger.want_erased(job_id, by=parts.by, why=ERASED_BEFORE)
-    return frozenset(looked)
+def erase_buried(parts: Parts) -> int:
+    """Want all jobs erased that were before this ledger, an older copy, was put back. Returns how many. Raises what the
+    journal raises."""
+    found, buried = 0, iter(parts.journal.buried())
+    while some := tuple(islice(buried, _AT_ONCE)):
+        for job_id in parts.ledger.unerased(some):
+            parts.ledger.want_erased(job_id, by=parts.by, why=ERASED_BEFORE)
+            found += 1
+    return found
 
 
 def _looked_again(parts: Parts, job: Job) -> Job:

@@ -33,7 +33,7 @@ class Eraser:
         self._every_s = settings.sweep_every_s
         self._look_at = 0.0
         self._buried_at = 0.0
-        self._buried: frozenset[str] = frozenset()
+        self._mark: tuple[int, float, str | None] | None = None
         self._thread = threading.Thread(target=self._run, name="eraser", daemon=True)
 
     def start(self) -> None:
@@ -65,19 +65,27 @@ class Eraser:
             if self._stopped.is_set():
                 break
             self._erase(job)
+        self._mark = self._ledger.audit_mark()
         return more or len(due) == BATCH
 
     def _find_buried(self) -> None:
-        """At the start and now and then: a ledger may have been put back meanwhile."""
+        """At the start, now and then, and as soon as the audit is seen to be an older one: the ledger was put back."""
         now = self._parts.clock.now()
-        if now < self._buried_at:
+        if now < self._buried_at and not self._was_put_back():
             return
         self._buried_at = now + BURIED_EVERY_S
         try:
-            self._buried = erasing.erase_buried(self._parts, self._buried)
+            erasing.erase_buried(self._parts)
         except MemolineError as error:
             logger().warning("erase.buried-not-read", code=error.code, error=error.message)
             self._buried_at = now + OUTLIVED_EVERY_S
+
+    def _was_put_back(self) -> bool:
+        if self._mark is None or self._ledger.audit_mark(self._mark[0]) == self._mark:
+            return False
+        self._mark = None
+        logger().warning("erase.ledger-put-back")
+        return True
 
     def _find_outlived(self) -> bool:
         now = self._parts.clock.now()

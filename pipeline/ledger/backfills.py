@@ -201,6 +201,15 @@ class BackfillLedger:
             rows = connection.execute(select(jobs).where(mine).order_by(jobs.c.seq).limit(limit)).mappings()
             return tuple(map(to_job, rows))
 
+    def leave_cancelled(self, job: Job) -> None:
+        """Let a job, for a part the whole, leave its backfill where that was cancelled. `rev` stays."""
+        if job.backfill_id is None and job.parent_id is None:
+            return
+        cancelled = select(_B.backfill_id).where(_B.state == BackfillState.CANCELLED)
+        here = (jobs.c.job_id == (job.parent_id or job.job_id)) & jobs.c.backfill_id.in_(cancelled)
+        with self.database.write() as connection:
+            connection.execute(update(jobs).where(here).values(backfill_id=None))
+
     def is_held_back(self, job: Job) -> bool:
         """Whether the job's backfill, for a part that of the whole, is paused, stopped or cancelled."""
         if job.backfill_id is None and job.parent_id is None:

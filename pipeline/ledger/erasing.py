@@ -48,6 +48,13 @@ class EraseLedger(ReportLedger):
                 _note(connection, AuditLine(at=now, action=WISHED, by=by, job_id=job_id, why=why, removed=()))
             return changes.get(connection, job_id)
 
+    def unerased(self, job_ids: Sequence[str]) -> tuple[str, ...]:
+        """Those of a few hundred ids that are jobs, neither erased nor wanted to be."""
+        c = jobs.c
+        left = c.job_id.in_(job_ids) & (c.state != str(State.ERASED)) & (c.erase_at == 0)
+        with self.database.read() as connection:
+            return tuple(connection.execute(select(c.job_id).where(left)).scalars())
+
     def want_outlived_erased(self, ended_before: float, limit: int) -> int:
         """Note that jobs are to be erased that were sent, or came to nothing, before a moment (Unix seconds); a FAILED
         one that Linq took counts from when it failed. Returns how many, at most `limit`."""
@@ -147,6 +154,14 @@ class EraseLedger(ReportLedger):
                 line = AuditLine(at=now, action=CHAT_ERASED, by=by, job_id=None, why=why, removed=("ledger",))
                 _note(connection, line)
             return forgotten
+
+    def audit_mark(self, line: int | None = None) -> tuple[int, float, str | None] | None:
+        """A line of the audit, or the newest, as (number, time, job): where it is another one later, or gone, this
+        ledger was put back meanwhile."""
+        marks = select(audit.c.id, audit.c.at, audit.c.job_id).order_by(audit.c.id.desc()).limit(1)
+        with self.database.read() as connection:
+            row = connection.execute(marks if line is None else marks.where(audit.c.id == line)).one_or_none()
+        return (int(row.id), float(row.at), row.job_id) if row else None
 
     def audit(self, *, job_id: str | None = None, limit: int = 1_000) -> tuple[AuditLine, ...]:
         """Lines of the audit, of one job or the newest of all, oldest first."""

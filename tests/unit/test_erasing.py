@@ -17,6 +17,7 @@ from pipeline.messages import ListedMessage, MessageList, Outcome, OutcomeKind, 
 from pipeline.model import Job, State
 from pipeline.settings import load_settings
 from tests.support.story import ACCEPTED, CHAT, Stage, build_stage, request
+from tests.unit.test_restored import copy
 from workers.eraser import DAY_S, Eraser
 
 UNKNOWN = Outcome(kind=OutcomeKind.UNKNOWN, code="answer-lost", message="The answer was lost.")
@@ -311,6 +312,33 @@ def test_what_was_erased_is_erased_again_where_a_ledger_was_put_back(stage: Stag
     eraser.once()
     assert older.ledger.counts()[State.ERASED] == 1
     assert "put back" in str(older.ledger.audit()[0].why)
+
+
+def test_a_ledger_that_is_put_back_under_a_running_sweeper_erases_again(stage: Stage) -> None:
+    """At its next look, by the audit, which is an older one: also what nobody would send any more."""
+    other, job = sent(stage), register(stage, "two")
+    eraser = eraser_of(stage)
+    restore = copy(stage)
+    erase(stage, other)
+    eraser.once()
+    restore()
+    assert stage.ledger.get(other.job_id).state is State.SENT
+    stage.clock.at += 15
+    eraser.once()
+    assert stage.ledger.get(other.job_id).state is State.ERASED
+    assert (stage.ledger.get(job.job_id).state, len(stage.journal.graves)) == (State.RECEIVED, 2)
+
+
+def test_what_was_erased_between_two_looks_is_found_within_the_hour(stage: Stage) -> None:
+    """The sweeper knew nothing of it that the older copy does not know: its grave tells."""
+    job, eraser = sent(stage), eraser_of(stage)
+    eraser.once()
+    restore = copy(stage)
+    erase(stage, job)
+    restore()
+    stage.clock.at += 3_601
+    eraser.once()
+    assert stage.ledger.get(job.job_id).state is State.ERASED
 
 
 def test_the_outlived_need_no_grave(stage: Stage) -> None:
