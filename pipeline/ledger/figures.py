@@ -55,15 +55,14 @@ class FigureLedger:
         with self.database.read() as connection:
             open_jobs = connection.execute(_OPEN_JOBS, {"now": now}).all()
             held = connection.execute(_HELD_JOBS).one()
-            parts = _by_state(connection.execute(_PARTS).all())
             firsts = [row.first for row in (*open_jobs, held) if row.first]
             born = _born(connection, firsts)
         for row in open_jobs:
             since = [moment for moment in (born.get(row.first), row.due) if moment]
             state, oldest_s = State(row.state), max(0.0, now - min(since, default=now))
-            found[state] = Standing(jobs=row.jobs - parts.get(state, 0), oldest_s=oldest_s)
+            found[state] = Standing(jobs=row.jobs, oldest_s=oldest_s)
         oldest_s = max(0.0, now - born.get(held.first, now))
-        found[State.HELD] = Standing(jobs=held.jobs - parts.get(State.HELD, 0), oldest_s=oldest_s)
+        found[State.HELD] = Standing(jobs=held.jobs or 0, oldest_s=oldest_s)
         return found
 
     def held_for(self) -> dict[str, int]:
@@ -121,7 +120,7 @@ def _open_jobs() -> Any:
     live = c.lane == fixed("live")
     first = func.min(case((and_(live, c.not_before == ZERO), c.seq))).label("first")
     due = func.min(case((and_(live, c.not_before > ZERO, c.not_before <= now), c.not_before))).label("due")
-    return select(c.state, func.count().label("jobs"), first, due).where(in_states(OPEN)).group_by(c.state)
+    return select(c.state, _WHOLE.label("jobs"), first, due).where(in_states(OPEN)).group_by(c.state)
 
 
 def _moves() -> Any:
@@ -162,10 +161,12 @@ def _read(value: Any) -> Mapping[str, Any]:
 
 
 _OF_JOB: Final = ("not_before", "hosted", "recording", "parent_id", "spans")
+_WHOLE: Final = func.sum(case((jobs.c.parent_id.is_(None), 1), else_=0))
+"""A split counts as one, not by its parts, of which the past is full: so these are told apart among what is counted."""
 _OPEN_JOBS: Final = _open_jobs()
 _STATE: Final = jobs.c.state.concat("")  # grouped by the column itself, SQLite would read its index from end to end
 _PARTS: Final = select(_STATE, func.count()).where(jobs.c.parent_id.is_not(None)).group_by(_STATE)
-_HELD_JOBS: Final = select(func.count().label("jobs"), func.min(jobs.c.seq).label("first")).where(
+_HELD_JOBS: Final = select(_WHOLE.label("jobs"), func.min(jobs.c.seq).label("first")).where(
     jobs.c.state == fixed(State.HELD)
 )
 _MOVES: Final = _moves()

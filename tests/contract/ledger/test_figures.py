@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import insert, text
+from sqlalchemy import event, insert, text
 
 from pipeline.ledger import figures
 from pipeline.ledger.figures import SETTLED_S, Move
@@ -85,7 +85,6 @@ def test_no_question_but_that_for_ended_jobs_reads_the_past(busy: SqlLedger) -> 
     asked = {
         "open": (figures._OPEN_JOBS, {"now": 1_000.0}),
         "held": (figures._HELD_JOBS, {}),
-        "parts": (figures._PARTS, {}),
         "moves": (figures._MOVES, {"after": 0, "most": 100}),
     }
     with busy.database.read() as connection:
@@ -95,6 +94,26 @@ def test_no_question_but_that_for_ended_jobs_reads_the_past(busy: SqlLedger) -> 
             if name == "moves" and connection.dialect.name == "postgresql":
                 continue  # its history is empty here, and an empty table is read as it is
             assert not [step for step in steps if reads_the_past(step)], (name, steps)
+
+
+def test_parts_that_have_ended_cost_a_scrape_nothing(ledger: SqlLedger) -> None:
+    """What waits is counted among what waits: parts, which a long past is full of, are told from others there."""
+    sent: list[str] = []
+    open_one, ended, held = (add(ledger, name, chat_id=name) for name in ("a", "b", "c"))
+    bring(ledger, ended, State.CANCELLED)
+    bring(ledger, held, State.HELD, code="outcome-unknown")
+    parts = [(f"{job.job_id}-1", job, state) for job, state in ((open_one, "HOSTED"), (ended, "SENT"), (held, "HELD"))]
+    with ledger.database.write() as connection:
+        for name, job, state in parts:
+            row = new_row(a_request(name), job_id=name, state=State(state), code=None, message=None, now=1.0)
+            connection.execute(insert(jobs), [row | {"parent_id": job.job_id, "part_no": 1}])
+    with ledger.database.read() as connection:
+        engine = connection.engine
+    event.listen(engine, "before_cursor_execute", lambda _c, _u, sql, *_: sent.append(sql))
+    found = ledger.waiting_by_state(1_000.0)
+    assert {state: one.jobs for state, one in found.items() if one.jobs} == {State.RECEIVED: 1, State.HELD: 1}
+    asked = [sql for sql in sent if "jobs" in sql]
+    assert asked and all("state = 'HELD'" in sql or "state IN (" in sql or "seq IN (" in sql for sql in asked), asked
 
 
 def test_a_ledger_that_was_never_used_has_figures(ledger: SqlLedger) -> None:
