@@ -1,22 +1,53 @@
-"""Pacing shared by all workers: a moving window in Redis."""
+"""Pacing shared by all workers: moving windows in Redis, by the clock of Redis, since those of hosts differ."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Literal
+from typing import Final, Literal
 
 import redis
 from limits import RateLimitItem, RateLimitItemPerDay, RateLimitItemPerSecond
-from limits.storage import RedisStorage
-from limits.strategies import MovingWindowRateLimiter
+from redis.commands.core import Script
 
 from pipeline.errors import PartUnreachable
 from pipeline.model import Lane
 from pipeline.sending.pacing import MESSAGES_A_MINUTE, WINDOW_S, for_backfills
 from workers.app import KEY_PREFIX
+
+_WINDOWS: Final = """
+local time = redis.call('TIME')
+local now = time[1] + time[2] / 1000000
+local wait_s = 0
+for i, window in ipairs(KEYS) do
+    local most, lasts_s = tonumber(ARGV[2 * i]), tonumber(ARGV[2 * i + 1])
+    local last = tonumber(redis.call('LINDEX', window, 0) or 0)
+    if last > now then  -- the clock went back: the last place is as if it were taken now
+        local places = redis.call('LRANGE', window, 0, -1)
+        redis.call('DEL', window)
+        for _, place in ipairs(places) do
+            redis.call('RPUSH', window, string.format('%.6f', place - last + now))
+        end
+        redis.call('EXPIRE', window, lasts_s)
+    end
+    local oldest = redis.call('LINDEX', window, most - 1)
+    if oldest and oldest + lasts_s >= now then
+        wait_s = math.max(wait_s, oldest + lasts_s - now + 0.05)
+    end
+end
+if wait_s == 0 and ARGV[1] == 'take' then
+    for i, window in ipairs(KEYS) do
+        redis.call('LPUSH', window, string.format('%.6f', now))
+        redis.call('LTRIM', window, 0, ARGV[2 * i] - 1)
+        redis.call('EXPIRE', window, ARGV[2 * i + 1])
+    end
+end
+return string.format('%.6f', wait_s)
+"""
+"""Each window lists when its places were taken, the newest first. No place of one is taken where another one refuses.
+Called with `ask` or `take`, and for each window how many places it has and for how many seconds. Returns the longest
+wait. Their names and form are those of `limits`."""
 
 
 class RedisPacer:
@@ -25,7 +56,7 @@ class RedisPacer:
 
     def __init__(self, url: str | None, line_daily_limit: int | None = None) -> None:
         self._url = url
-        self._window: MovingWindowRateLimiter | None = None
+        self._script: Script | None = None
         self._of_chat = _shared_and_backfills(
             partial(RateLimitItemPerSecond, multiples=WINDOW_S), MESSAGES_A_MINUTE, "pace"
         )
@@ -35,38 +66,30 @@ class RedisPacer:
     def wait_s(self, chat_id: str, line: str | None = None, *, lane: Lane = "live") -> float:
         """Seconds until there is a place in the chat's window, and in the line's; 0 where there is one. Raises
         PartUnreachable."""
-        with _reached():
-            return self._refused_s("test", self._places(chat_id, line, lane))
+        return self._asked("ask", self._places(chat_id, line, lane))
 
     def take(self, chat_id: str, line: str | None = None, *, lane: Lane = "live") -> float:
         """Take a place in the chat's window, and in the line's: 0, or the seconds until one is free. Raises
         PartUnreachable."""
-        places = self._places(chat_id, line, lane)
-        with _reached():
-            # All are asked first, so that no place of one is taken for nothing.
-            return (self._refused_s("test", places) if len(places) > 1 else 0.0) or self._refused_s("hit", places)
+        return self._asked("take", self._places(chat_id, line, lane))
 
     def _places(self, chat_id: str, line: str | None, lane: Lane) -> list[tuple[RateLimitItem, str]]:
         of_chat = [(limit, chat_id) for limit in self._of_chat[lane]]
         return of_chat + [(limit, line) for limit in self._of_line[lane] if line]
 
-    def _refused_s(self, ask: Literal["test", "hit"], places: Sequence[tuple[RateLimitItem, str]]) -> float:
-        """How long the first limit that refuses has to be waited for; 0 where none does."""
-        limiter = self._connected()
-        for limit, who in places:
-            if not getattr(limiter, ask)(limit, who):
-                return max(limiter.get_window_stats(limit, who).reset_time - time.time(), 0.0) + 0.05
-        return 0.0
+    def _asked(self, what: Literal["ask", "take"], places: Sequence[tuple[RateLimitItem, str]]) -> float:
+        keys = [KEY_PREFIX + limit.key_for(who) for limit, who in places]
+        limits = [number for limit, _ in places for number in (limit.amount, limit.get_expiry())]
+        with _reached():
+            return float(self._connected()(keys=keys, args=[what, *limits]))
 
-    def _connected(self) -> MovingWindowRateLimiter:
+    def _connected(self) -> Script:
         if self._url is None:
             raise PartUnreachable("redis-unreachable", "No broker is set: nothing is sent without its pacing.")
-        if self._window is None:
-            storage = RedisStorage(
-                self._url, key_prefix=KEY_PREFIX.removesuffix(":"), socket_timeout=5, socket_connect_timeout=3
-            )
-            self._window = MovingWindowRateLimiter(storage)
-        return self._window
+        if self._script is None:
+            client = redis.Redis.from_url(self._url, socket_timeout=5, socket_connect_timeout=3)
+            self._script = client.register_script(_WINDOWS)
+        return self._script
 
 
 def _shared_and_backfills(

@@ -88,23 +88,22 @@ class Pacer:
         self._redis, self._limit = redis, limit
 
     def wait_s(self, chat_id: str, line: str | None = None, *, lane: Lane = "live") -> float:
-        return self._ask(chat_id, self._redis.world.sim.now())
+        return self._ask(chat_id)
 
     def take(self, chat_id: str, line: str | None = None, *, lane: Lane = "live") -> float:
-        # As the client of the real one does it: the time is that of the asking.
-        asked_at = self._redis.world.sim.now()
-        wait_s = self._ask(chat_id, asked_at)
+        wait_s = self._ask(chat_id)
         if not wait_s:
-            self._redis.windows[chat_id].append(asked_at)
+            self._redis.windows[chat_id].append(self._redis.world.sim.now())
             self._redis.world.may_freeze()
             self._redis.world.sim.pause("has taken a place")
         return wait_s
 
-    def _ask(self, chat_id: str, now: float) -> float:
+    def _ask(self, chat_id: str) -> float:
         try:
             self._redis._reached()
         except OSError as error:
             raise PartUnreachable("redis-unreachable", str(error)) from None
+        now = self._redis.world.sim.now()  # by its own clock, at the moment when it decides
         window = self._redis.windows[chat_id]
         window[:] = [at for at in window if at > now - WINDOW_S]
         return window[0] + WINDOW_S - now + 0.05 if len(window) >= self._limit else 0.0
