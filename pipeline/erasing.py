@@ -13,7 +13,7 @@ from itertools import islice
 
 from pipeline.decisions import cancel
 from pipeline.errors import Fenced, NoSuchJob, NotNow
-from pipeline.hosting.names import identity_of_object, job_id_for
+from pipeline.hosting.names import identity_of_object, identity_of_part, job_id_for, memo_name
 from pipeline.messages import Attempt
 from pipeline.model import AuditLine, Job, State
 from pipeline.ports import Parts
@@ -50,7 +50,8 @@ def carry_out(parts: Parts, job: Job) -> Job:
             _bury(parts, ended, wished=wish is not None)
             is_other = _others(parts, ended) if wish else None
             alone = ended.parent_id is None and parts.ledger.is_alone(ended)
-            removed = parts.store.erase(ended, is_other=is_other, alone=alone)
+            names = _names_of_parts(parts, ended)
+            removed = parts.store.erase(ended, is_other=is_other, alone=alone, names=names)
             return parts.ledger.erase(
                 ended,
                 by=wish.by if wish else parts.by,
@@ -61,6 +62,16 @@ def carry_out(parts: Parts, job: Job) -> Job:
             )
         job = parts.ledger.get(job.job_id)
     return job
+
+
+def _names_of_parts(parts: Parts, job: Job) -> frozenset[str]:
+    """The names of all memos that were stored for parts of a job, also of those that never became jobs. Raises what the
+    journal raises."""
+    return frozenset(
+        memo_name(parts.secret, job_id_for(parts.secret, identity_of_part(job.job_id, part_no)), epoch)
+        for epochs in parts.journal.divided(job.job_id)
+        for part_no, epoch in enumerate(epochs, start=1)
+    )
 
 
 def _parts_erased(parts: Parts, job: Job, wish: AuditLine | None) -> bool:
@@ -124,7 +135,7 @@ def erase_buried(parts: Parts) -> int:
 
 
 def _looked_again(parts: Parts, job: Job) -> Job:
-    parts.store.erase(job, is_other=None)
+    parts.store.erase(job, is_other=None, names=_names_of_parts(parts, job))
     later = [at for at in (job.updated_at + wait_s for wait_s in AGAIN_S) if at > parts.clock.now()]
     parts.ledger.erase_later(job.job_id, later[0] if later else 0.0)
     return parts.ledger.get(job.job_id)

@@ -32,7 +32,7 @@ class Store(Protocol):
     address: the URL to give away now, signed where URLs are signed; it is neither kept nor shown.
     erase: every copy of recording and memos; raises JobFailed (`cdn-still-shows`) too. is_other: whether another job
     reads an object of the inbox (bucket, key, version); None: the inbox is left alone; alone: no other job
-    is of an object of this name."""
+    is of an object of this name; names: of further memos, without extension."""
 
     def fetch(self, recording: StoredRecording, to: Path) -> None: ...
     def host(self, memo: Memo, job_id: str, result_no: int) -> Hosted: ...
@@ -41,7 +41,12 @@ class Store(Protocol):
     def still_there(self, hosted: Hosted) -> bool: ...
     def discard(self, recording: StoredRecording) -> None: ...
     def erase(
-        self, job: Job, *, is_other: Callable[[str, str, str], bool] | None, alone: bool = False
+        self,
+        job: Job,
+        *,
+        is_other: Callable[[str, str, str], bool] | None,
+        alone: bool = False,
+        names: Collection[str] = (),
     ) -> tuple[str, ...]: ...
 
 
@@ -50,13 +55,16 @@ class Journal(Protocol):
     learns here what it forgot. Raises PartUnreachable (`s3-unreachable`) and Misuse: then nothing is sent.
 
     begin: True where nobody began or closed this attempt before, and nobody can any more. end: written once, the first
-    one stays. attempts: all that were begun, by number. bury, buried: jobs that somebody had erased."""
+    one stays. attempts: all that were begun, by number. bury, buried: jobs that somebody had erased. divide,
+    divided: in which epochs the parts of a job name their memos, which may be stored and never become jobs."""
 
     def begin(self, job_id: str, attempt: Attempt) -> bool: ...
     def end(self, job_id: str, number: int, outcome: Outcome) -> None: ...
     def attempts(self, job_id: str) -> tuple[Attempt, ...]: ...
     def bury(self, job_id: str, at: float) -> None: ...
     def buried(self) -> Iterator[str]: ...
+    def divide(self, job_id: str, epochs: Sequence[int]) -> None: ...
+    def divided(self, job_id: str) -> tuple[tuple[int, ...], ...]: ...
 
 
 class Messenger(Protocol):

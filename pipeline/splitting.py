@@ -33,10 +33,12 @@ def hosted_parts(parts: Parts, job: Job, memos: Sequence[Memo]) -> tuple[NewPart
         why = "It does not fit into one memo any more, and may have been sent whole before"
         raise JobFailed(NOT_SPLIT, f"{why}: look in the chat, then `memoline retry {job.job_id}`.")
     known = {part.job_id: part.epoch + 1 for part in parts.ledger.parts_of(job.job_id)}
+    ids = [job_id_for(parts.secret, identity_of_part(job.job_id, part_no)) for part_no in range(1, len(memos) + 1)]
+    epochs = [max(job.epoch, known.get(job_id, 0)) for job_id in ids]
+    # Whoever dies before the commit leaves memos of jobs that nobody knows: here they are found again, and erased.
+    parts.journal.divide(job.job_id, epochs)
     made = []
-    for part_no, memo in enumerate(memos, start=1):
-        job_id = job_id_for(parts.secret, identity_of_part(job.job_id, part_no))
-        epoch = max(job.epoch, known.get(job_id, 0))
+    for part_no, (memo, job_id, epoch) in enumerate(zip(memos, ids, epochs, strict=True), start=1):
         hosted = parts.store.host(memo, job_id, epoch)
         made.append(NewPart(job_id=job_id, part_no=part_no, span=_span(memo), hosted=hosted, epoch=epoch))
     for new in made:

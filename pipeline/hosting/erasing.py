@@ -4,7 +4,7 @@ attempts, and what an attempt stored after it had lost its job."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -80,17 +80,18 @@ class Copies:
             self._delete(bucket, mine)
             yield from ("moved recording",) if mine else ()
 
-    def memo_keys(self, job: Job) -> tuple[str, ...]:
-        """The object keys of all memos that were made for a job, as far as they are known or there."""
+    def memo_keys(self, job: Job, names: Collection[str] = ()) -> tuple[str, ...]:
+        """The object keys of all memos that were made for a job, or have these names (without extension), as far as
+        they are known or there."""
         known = {job.hosted.object_key} if job.hosted else set()
-        return tuple(sorted(known | {version.key for version in self._memos(job)}))
+        return tuple(sorted(known | {version.key for version in self._memos(job, names)}))
 
-    def erase_memos(self, job: Job) -> None:
-        """Remove all memos that were ever made for a job."""
-        self._delete(self._s3.need_bucket(), self._memos(job))
+    def erase_memos(self, job: Job, names: Collection[str] = ()) -> None:
+        """Remove all memos that were ever made for a job, and those of these names."""
+        self._delete(self._s3.need_bucket(), self._memos(job, names))
 
-    def _memos(self, job: Job) -> Iterator[Version]:
-        for name in sorted(memo_names(self._secret, job.job_id, job.epoch)):
+    def _memos(self, job: Job, names: Collection[str]) -> Iterator[Version]:
+        for name in sorted(memo_names(self._secret, job.job_id, job.epoch).union(names)):
             yield from self._s3.versions(self._s3.need_bucket(), f"m/{name}.")
 
     def _erase_dropped(self, bucket: str, key: str, job: Job, is_other: IsOther) -> None:

@@ -1,13 +1,15 @@
 """Every attempt to send, in write-once objects: the port `Journal` on S3.
 
 `intent/{job_id}/{number}` is there before the POST, `receipt/{job_id}/{number}` says what came of it, `erased/{job_id}`
-that somebody had the job erased. None names anybody. A ledger restored from an older copy finds the intent of an
-attempt that it does not know, and does not send. Keep them longer than the oldest back-up of the ledger."""
+that somebody had the job erased, `intent/{job_id}/split-…` which memos of its parts were about to be stored. None names
+anybody. A ledger restored from an older copy finds the intent of an attempt that it does not know, and does not send.
+Keep them longer than the oldest back-up of the ledger."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pipeline.hosting.s3 import S3
@@ -51,6 +53,16 @@ class S3Journal:
         """The ids of all jobs that were buried."""
         for listed in self._s3.list(self._s3.need_bucket(), "erased/"):
             yield listed.key.removeprefix("erased/")
+
+    def divide(self, job_id: str, epochs: Sequence[int]) -> None:
+        """Write down, before they are stored, in which epoch each part of a job names its memo."""
+        known = hashlib.sha256(json.dumps(list(epochs)).encode()).hexdigest()[:16]
+        self._put(f"intent/{job_id}/split-{known}", {"epochs": list(epochs)})
+
+    def divided(self, job_id: str) -> tuple[tuple[int, ...], ...]:
+        """What `divide` wrote down of a job, in any order."""
+        keys = [listed.key for listed in self._s3.list(self._s3.need_bucket(), f"intent/{job_id}/split-")]
+        return tuple(tuple((self._get(key) or {}).get("epochs", ())) for key in keys)
 
     def _attempt(self, job_id: str, number: int) -> Attempt:
         intent = self._get(f"intent/{job_id}/{number}") or {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -105,10 +105,12 @@ class MemoStore:
         """The URL of a memo as it is given away now: signed, and so for a time only, where a signer is set up."""
         return self._signer(hosted.url, time.time()) if self._signer else hosted.url
 
-    def erase(self, job: Job, *, is_other: IsOther | None, alone: bool = False) -> tuple[str, ...]:
+    def erase(
+        self, job: Job, *, is_other: IsOther | None, alone: bool = False, names: Collection[str] = ()
+    ) -> tuple[str, ...]:
         """Remove every copy of a job's recording and memos; returns the kinds that are gone now. is_other: whether an
         object of the inbox, in a version, is another job's; None: what was dropped there stays. alone: no other job was
-        made of an object of this name.
+        made of an object of this name. names: of further memos, without extension.
 
         Raises PartUnreachable, Misuse (`s3-refused`, `cdn-refused`), JobFailed (`cdn-still-shows`): then call again."""
         copies = Copies(self._s3, secret=self._secret, spool=self._spool)
@@ -116,11 +118,11 @@ class MemoStore:
         if self._beside:
             dropped = is_other is not None
             removed += copies.erase_beside(job, self._beside(job), alone=alone, dropped=dropped)
-        keys = copies.memo_keys(job)
+        keys = copies.memo_keys(job, names)
         if keys and self._invalidate:
             self._invalidate(keys, job.job_id)
         removed += ["memo"] if keys else []
-        copies.erase_memos(job)
+        copies.erase_memos(job, names)
         if keys and self._cdn_url:
             self._must_be_gone(keys, self._cdn_url)
         return (*removed, *(["cdn"] if keys and self._cdn_url else []))

@@ -23,7 +23,7 @@ from pipeline.hosting.s3 import S3
 from pipeline.hosting.spool import LocalSpool, S3Spool
 from pipeline.hosting.store import MemoStore
 from pipeline.messages import Attempt, Outcome, OutcomeKind
-from pipeline.model import StoredRecording
+from pipeline.model import Span, StoredRecording
 from pipeline.recordings import Action, Memo
 from pipeline.settings import Settings
 from tests.support.local_stack import running_stack
@@ -198,6 +198,19 @@ def test_an_attempt_is_begun_once_and_remembered_with_its_first_outcome(settings
     assert first == Attempt(number=1, at=5.5, epoch=2, outcome=replace(taken, message=""))
     assert last == Attempt(number=10, at=7.5, epoch=4, closed=True)
     assert journal.attempts(uuid.uuid4().hex) == ()
+
+
+def test_how_a_job_is_divided_is_remembered(settings: Settings, s3: S3) -> None:
+    """By the intent of its split, and, before that, by what its parts' memos are named by; neither hides the other."""
+    job_id, journal = uuid.uuid4().hex, S3Journal(s3)
+    spans = (Span(starts_at_s=0.0, duration_s=10.25), Span(starts_at_s=10.25, duration_s=4.0))
+    intent = Attempt(number=1, at=5.5, epoch=2, parts=2, spans=spans)
+    for epochs in ((2, 2), (3, 4), (2, 2)):
+        journal.divide(job_id, epochs)
+    assert journal.begin(job_id, intent)
+    assert journal.attempts(job_id) == (intent,)
+    assert sorted(journal.divided(job_id)) == [(2, 2), (3, 4)]
+    assert journal.divided(uuid.uuid4().hex) == ()
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

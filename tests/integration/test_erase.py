@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from pipeline import jobs
+from pipeline.hosting.names import identity_of_part, job_id_for, memo_key
 from pipeline.model import Job, State
 from pipeline.settings import Settings
 from tests.support.embedded import Ran, memoline
@@ -100,6 +101,21 @@ def test_a_sent_file_leaves_no_copy(settings: Settings, desk: Desk, recording: P
     assert [line["action"] for line in shown["audit"]] == ["erase-wanted", "erased"]
     assert shown["audit"][-1]["removed"] == ["recording", "memo", "cdn", "ledger"]
     assert erase(settings, mine.job_id).row["state"] == "ERASED", "twice is once"
+
+
+def test_a_memo_of_a_part_that_never_became_a_job_goes(
+    settings: Settings, desk: Desk, recording: Path, chat_id: str
+) -> None:
+    """A worker stored it and died before the ledger knew of the split: the bucket tells of it."""
+    job = sent(desk, submit(desk, recording, Wish(chat_id=chat_id)))
+    assert job.hosted
+    part_id = job_id_for(desk.parts.secret, identity_of_part(job.job_id, 2))
+    stray = memo_key(desk.parts.secret, part_id, 7, "m4a")
+    desk.parts.journal.divide(job.job_id, (7, 7))
+    s3_client(settings).put_object(Bucket=settings.bucket, Key=stray, Body=b"sound")
+    assert keys(settings, settings.bucket, stray) == [stray]
+    assert erase(settings, job.job_id).row["state"] == "ERASED"
+    assert keys(settings, settings.bucket, stray) == []
 
 
 def drop(settings: Settings, key: str, *bodies: bytes) -> list[str]:

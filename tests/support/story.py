@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
 from pipeline.errors import MemolineError
-from pipeline.hosting.names import memo_name
+from pipeline.hosting.names import memo_name, memo_names
 from pipeline.ledger.ledger import SqlLedger
 from pipeline.ledger.migrate import migrate
 from pipeline.messages import Attempt, ChatSeen, MessageList, Outcome, OutcomeKind, StatusReport
@@ -89,11 +89,17 @@ class FakeStore:
         self.discarded.append(recording.uri)
 
     def erase(
-        self, job: Job, *, is_other: Callable[[str, str, str], bool] | None, alone: bool = False
+        self,
+        job: Job,
+        *,
+        is_other: Callable[[str, str, str], bool] | None,
+        alone: bool = False,
+        names: Collection[str] = (),
     ) -> tuple[str, ...]:
         self._maybe_fail("erase")
         self.erased.append(job.job_id)
-        self.hosted.clear()
+        gone = memo_names(SECRET, job.job_id, job.epoch).union(names)
+        self.hosted = [name for name in self.hosted if name.partition(".")[0] not in gone]
         return ("recording", "memo")
 
 
@@ -104,6 +110,7 @@ class FakeJournal:
     intents: dict[tuple[str, int], Attempt] = field(default_factory=dict)
     receipts: dict[tuple[str, int], Outcome] = field(default_factory=dict)
     graves: list[str] = field(default_factory=list)
+    divisions: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
     fails: dict[str, list[MemolineError]] = field(default_factory=dict)
 
     def _maybe_fail(self, method: str) -> None:
@@ -130,6 +137,13 @@ class FakeJournal:
     def buried(self) -> Iterator[str]:
         self._maybe_fail("buried")
         yield from self.graves
+
+    def divide(self, job_id: str, epochs: Sequence[int]) -> None:
+        self._maybe_fail("divide")
+        self.divisions.append((job_id, tuple(epochs)))
+
+    def divided(self, job_id: str) -> tuple[tuple[int, ...], ...]:
+        return tuple(epochs for owner, epochs in self.divisions if owner == job_id)
 
 
 @dataclass

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import decisions, erasing
+from pipeline import decisions, erasing, jobs
 from pipeline.errors import NotNow
 from pipeline.model import State
 from pipeline.optouts import end_waiting, they_opted_out
@@ -16,6 +16,7 @@ from tests.support.splitting import (
     deliver,
     held_at,
     parts_of,
+    registered,
     settle,
     split,
     states,
@@ -222,6 +223,48 @@ def test_erasing_takes_the_parts_of_an_earlier_division(stage: Stage) -> None:
     assert erasing.carry_out(stage.parts, stage.ledger.get(job.job_id)).state is State.ERASED
     assert set(states(stage, job)) == {State.ERASED}
     assert {(part.url, part.source) for part in parts_of(stage, job)} == {(None, "")}
+
+
+@pytest.mark.parametrize("how_many", [1, 2, 3])
+@pytest.mark.parametrize("division", [LENGTHS_S, (1.0,), (5.0, 5.0)])
+def test_erasing_finds_memos_of_parts_that_never_became_jobs(
+    stage: Stage, how_many: int, division: tuple[float, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker died with some of them stored, and the next attempt made as many, fewer, or one of the whole."""
+    job = registered(stage)
+    real = stage.store.host
+
+    def dies(*given: object) -> object:
+        if len(stage.store.hosted) == how_many:
+            raise KeyboardInterrupt
+        return real(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(stage.store, "host", dies)
+    if how_many == len(LENGTHS_S):
+        monkeypatch.setattr(stage.store, "check", dies)
+    with pytest.raises(KeyboardInterrupt):
+        jobs.prepare(stage.parts, job.job_id)
+    monkeypatch.undo()
+    assert len(stage.store.hosted) == how_many
+    stage.runner.lengths_s = division
+    if how_many != 2:  # else it is erased before anybody tries again
+        assert settle(stage, job).state is State.SENT
+    erasing.want(stage.parts, stage.ledger.get(job.job_id), "asked for it")
+    assert erasing.carry_out(stage.parts, stage.ledger.get(job.job_id)).state is State.ERASED
+    assert stage.store.hosted == []
+
+
+def test_erasing_finds_memos_that_are_stored_after_it(stage: Stage) -> None:
+    """An attempt that had lost its job went on; the later looks find what it left."""
+    job = registered(stage)
+    claimed = jobs._claim(stage.parts, job)
+    assert claimed
+    erasing.want(stage.parts, stage.ledger.get(job.job_id), "asked for it")
+    erased = erasing.carry_out(stage.parts, stage.ledger.get(job.job_id))
+    jobs._make_and_host(stage.parts, claimed)
+    assert len(stage.store.hosted) == 3
+    erasing.carry_out(stage.parts, erased)
+    assert stage.store.hosted == []
 
 
 def test_erasing_a_held_split_gives_the_part_up_and_sends_no_more(stage: Stage) -> None:
