@@ -103,6 +103,7 @@ def test_a_unit_starts_one_of_our_processes_and_lets_it_end(unit: Path) -> None:
     words = said["ExecStart"].split()
     assert command_of(words[1:])
     assert said["KillMode"] == "mixed"
+    assert (said["Restart"], said["StartLimitIntervalSec"]) == ("always", "0"), "it never gives up"
     assert int(said["TimeoutStopSec"]) > (60 if "send" in words else 20)
 
 
